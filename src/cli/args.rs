@@ -1,0 +1,276 @@
+//! The flags, and the single-dash flags of the tool that came before.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::compute::error::Error;
+use crate::compute::exact::plan::parse_n_values;
+use crate::compute::metric::Metric;
+use crate::video::{FrameRate, FrameSize};
+
+/// See nearest-neighbour search: how the scores of exact nearest neighbours are distributed.
+///
+/// Without a command, the window opens on the given files and folders (vector files, or folders with
+/// results), or on the demo.
+#[derive(Debug, Parser)]
+#[command(name = "knnscope", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    /// Vector files or results folders to open in the window.
+    #[arg(value_name = "FILE|DIR")]
+    pub paths: Vec<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compute the exact top-k scores of N queries, M times for each N, into a results folder.
+    Score(ScoreArgs),
+    /// Draw the results as histogram frames and a video.
+    Video(VideoArgs),
+    /// Score the embedded demo data and make its frames and video; needs no display.
+    Demo(DemoArgs),
+}
+
+/// What all commands have.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// Threads to compute with [default: all cores]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub threads: Option<usize>,
+    /// Say nothing but errors.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Doc vectors: flat little-endian float32, row after row (.vec).
+    #[arg(long, value_name = "FILE")]
+    pub docs: PathBuf,
+    /// Query vectors, of the same dim.
+    #[arg(long, value_name = "FILE")]
+    pub queries: PathBuf,
+    /// Dimensions of the vectors.
+    #[arg(long, allow_hyphen_values = true)]
+    pub dim: Option<usize>,
+    /// Search only the first docs of the file [default: all].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub num_docs: Option<usize>,
+    /// Scores kept for each query.
+    #[arg(long, value_name = "K", default_value = "100", allow_hyphen_values = true)]
+    pub top_k: usize,
+    /// Numbers of queries, like 10,50,100; each is a series of runs.
+    #[arg(short = 'N', value_name = "LIST", value_parser = NList::from_str, allow_hyphen_values = true)]
+    pub n_values: NList,
+    /// Repeats of each N, every one with the next queries of the file.
+    #[arg(short = 'M', value_name = "COUNT", default_value = "1", allow_hyphen_values = true)]
+    pub m_repeats: usize,
+    /// dot (dot_product, mip), cosine (angular) or euclidean
+    #[arg(long, default_value = "dot", value_parser = Metric::from_str)]
+    pub metric: Metric,
+    /// Folder for the results; made if it is not there, continued if it holds this very session.
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: PathBuf,
+    /// Do not store doc ids beside the scores.
+    #[arg(long)]
+    pub no_ids: bool,
+    /// Replace a session with other parameters in the output folder.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Only tell what would be done and how long it would take.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Budget for buffers, like 500M or 4G.
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = MemorySize::from_str)]
+    pub memory: MemorySize,
+    /// Accepted for compatibility; the memory budget decides the batches.
+    #[arg(long, hide = true, value_name = "COUNT")]
+    pub batch_size: Option<String>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct VideoArgs {
+    /// Results folder with a manifest.json (of this or of the older tool).
+    #[arg(long, value_name = "DIR")]
+    pub input_dir: PathBuf,
+    /// Folder for frames and video [default: the input folder]
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
+    /// Frames per second, like 2, 29.97 or 30000/1001.
+    #[arg(long, default_value = "2", value_parser = FrameRate::from_str, allow_hyphen_values = true)]
+    pub fps: FrameRate,
+    /// Bins of the histogram.
+    #[arg(long, default_value = "100", allow_hyphen_values = true)]
+    pub bins: usize,
+    /// Write frames only.
+    #[arg(long)]
+    pub no_video: bool,
+    /// Frame size in pixels, even sides.
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1800x900", value_parser = FrameSize::from_str, allow_hyphen_values = true)]
+    pub size: FrameSize,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder for the demo's vectors, results, frames and video.
+    #[arg(long, value_name = "DIR", default_value = "knnscope-demo")]
+    pub output_dir: PathBuf,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// A list of N as one flag value.
+#[derive(Debug, Clone)]
+pub struct NList(pub Vec<usize>);
+
+impl FromStr for NList {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        parse_n_values(text).map(Self)
+    }
+}
+
+/// Bytes, written like `500M`, `1.5G`, `4GB` or `2GiB`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MemorySize(pub u64);
+
+impl FromStr for MemorySize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let factor = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => Some(1.0),
+            "k" | "kb" => Some(1e3),
+            "m" | "mb" => Some(1e6),
+            "g" | "gb" => Some(1e9),
+            "t" | "tb" => Some(1e12),
+            "kib" => Some(1024.0),
+            "mib" => Some(1024.0 * 1024.0),
+            "gib" => Some(1024.0 * 1024.0 * 1024.0),
+            _ => None,
+        };
+        let bytes = factor.zip(number.parse::<f64>().ok()).map(|(factor, number)| number * factor);
+        match bytes {
+            Some(bytes) if (1.0..1e18).contains(&bytes) => Ok(Self(bytes as u64)),
+            _ => Err(Error::Parameter {
+                name: "memory",
+                expected: "a size like 500M, 4G or 2GiB".to_owned(),
+                found: text.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Turns the single-dash flags of the older tool (`-numDocs 5`, `-numDocs=5`) into ours, behind
+/// `score` and `video`.
+pub fn accept_old_flags(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    const SCORE: [(&str, &str); 7] = [
+        ("-docs", "--docs"),
+        ("-queries", "--queries"),
+        ("-dim", "--dim"),
+        ("-numDocs", "--num-docs"),
+        ("-topK", "--top-k"),
+        ("-outputDir", "--output-dir"),
+        ("-batchSize", "--batch-size"),
+    ];
+    const VIDEO: [(&str, &str); 5] = [
+        ("-inputDir", "--input-dir"),
+        ("-outputDir", "--output-dir"),
+        ("-fps", "--fps"),
+        ("-bins", "--bins"),
+        ("-noVideo", "--no-video"),
+    ];
+    let mut args: Vec<OsString> = args.collect();
+    let table: &[(&str, &str)] = match args.get(1).and_then(|arg| arg.to_str()) {
+        Some("score") => &SCORE,
+        Some("video") => &VIDEO,
+        _ => return args,
+    };
+    for arg in &mut args[2..] {
+        let Some(text) = arg.to_str() else { continue };
+        let (flag, value) = text.split_once('=').map_or((text, None), |(flag, value)| (flag, Some(value)));
+        if let Some((_, ours)) = table.iter().find(|(old, _)| *old == flag) {
+            *arg = value.map_or_else(|| (*ours).to_owned(), |value| format!("{ours}={value}")).into();
+        }
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(accept_old_flags(line.split(' ').map(OsString::from)))
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn old_and_new_flags_mean_the_same() {
+        for line in [
+            "knnscope score -docs d.vec -queries q.vec -dim 384 -numDocs 400 -topK 7 -N 10,50 -M 3 -outputDir out -batchSize 9",
+            "knnscope score -docs=d.vec -queries=q.vec -dim=384 -numDocs=400 -topK=7 -N=10,50 -M=3 -outputDir=out",
+            "knnscope score --docs d.vec --queries q.vec --dim 384 --num-docs 400 --top-k 7 -N 10,50 -M 3 --output-dir out",
+        ] {
+            let Ok(Arguments { command: Some(Command::Score(args)), .. }) = parse(line) else { panic!("{line}") };
+            assert_eq!((args.dim, args.num_docs, args.top_k, args.m_repeats), (Some(384), Some(400), 7, 3), "{line}");
+            assert_eq!(args.n_values.0, [10, 50]);
+            assert_eq!(args.output_dir, PathBuf::from("out"));
+        }
+        for line in [
+            "knnscope video -inputDir in -outputDir out -fps 10 -bins 50 -noVideo",
+            "knnscope video --input-dir in --output-dir out --fps 10 --bins 50 --no-video",
+        ] {
+            let Ok(Arguments { command: Some(Command::Video(args)), .. }) = parse(line) else { panic!("{line}") };
+            assert_eq!((args.bins, args.no_video, args.fps.per_second()), (50, true, 10.0), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused_in_words() {
+        let base = "knnscope score --docs d --queries q --output-dir o";
+        for (flags, found) in [
+            ("-N 0", "N: expected whole numbers of at least 1"),
+            ("-N -5", "found -5"),
+            ("-N 10 --memory lots", "memory: expected a size like"),
+            ("-N 10 --metric l2", "metric: expected dot"),
+        ] {
+            let error = parse(&format!("{base} {flags}")).expect_err(flags);
+            assert!(error.to_string().contains(found), "{flags}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn paths_open_the_window() {
+        let arguments = parse("knnscope a.vec results").expect("valid");
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.paths, [PathBuf::from("a.vec"), PathBuf::from("results")]);
+    }
+
+    #[test]
+    fn memory_sizes() {
+        for (text, bytes) in [("500M", 500_000_000), ("1.5G", 1_500_000_000), ("2GiB", 2 << 30), ("42", 42)] {
+            assert_eq!(text.parse::<MemorySize>().expect(text), MemorySize(bytes));
+        }
+        for text in ["", "G", "-1G", "1X", "1e99G"] {
+            assert!(text.parse::<MemorySize>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `knnscope score`
+
+use std::path::Path;
+
+use super::args::ScoreArgs;
+use super::progress::ProgressLine;
+use super::{Failure, use_threads};
+use crate::compute::error::Error;
+use crate::compute::exact::{ScoreParams, ScorePlan};
+use crate::compute::figures::{bytes, count, counted, duration, list, rate};
+use crate::compute::scores::{ScoreStore, SessionOptions, finished_queries, score_session};
+use crate::compute::vectors::{VectorFile, fitting_dims, suggest_dim};
+use crate::job::Monitor;
+
+pub fn run(args: &ScoreArgs, monitor: &Monitor) -> Result<(), Failure> {
+    use_threads(args.common.threads)?;
+    let dim = args.dim.map_or_else(|| Err(missing_dim(&args.docs)), Ok)?;
+    let params = ScoreParams {
+        docs: args.docs.clone(),
+        queries: args.queries.clone(),
+        dim,
+        num_docs: args.num_docs,
+        top_k: args.top_k,
+        n_values: args.n_values.0.clone(),
+        m_repeats: args.m_repeats,
+        metric: args.metric,
+        keep_ids: !args.no_ids,
+        memory_budget: args.memory.0,
+    };
+    let options = SessionOptions { overwrite: args.overwrite };
+    if args.dry_run {
+        let plan = ScorePlan::new(params)?;
+        return Ok(tell_plan(&plan, &args.output_dir, options, monitor)?);
+    }
+    score(params, &args.output_dir, options, args.common.quiet, monitor)?;
+    Ok(())
+}
+
+/// Plans, tells the plan, scores, tells the result.
+pub fn score(
+    params: ScoreParams,
+    folder: &Path,
+    options: SessionOptions,
+    quiet: bool,
+    monitor: &Monitor,
+) -> Result<ScoreStore, Error> {
+    let plan = ScorePlan::new(params)?;
+    if !quiet {
+        tell_plan(&plan, folder, options, monitor)?;
+    }
+    let done_before = finished_queries(&plan, folder, options)?;
+    let store = {
+        let _line = ProgressLine::start(monitor, quiet);
+        score_session(&plan, folder, options, monitor, &|_| {})?
+    };
+    if !quiet {
+        let runs = counted(store.runs().len(), "run", "runs");
+        if done_before == plan.queries_needed() {
+            println!("All {runs} were there already: {}", folder.display());
+        } else {
+            let secs: f64 = store.runs().iter().map(|run| run.elapsed_sec).sum();
+            println!("{runs} scored in {}: {}", duration(secs), folder.display());
+        }
+    }
+    Ok(store)
+}
+
+fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: &Monitor) -> Result<(), Error> {
+    let done = finished_queries(plan, folder, options)?;
+    let estimate = plan.estimate(done, monitor)?;
+    println!(
+        "{} docs × {} queries, dim {}, {}, top-{}: {} of N = {}, {} each",
+        count(plan.num_docs),
+        count(plan.queries_needed()),
+        count(plan.params.dim),
+        plan.params.metric,
+        count(plan.params.top_k),
+        counted(plan.runs.len(), "run", "runs"),
+        list(&plan.params.n_values, 20),
+        counted(plan.params.m_repeats, "repeat", "repeats"),
+    );
+    println!(
+        "will write {}, needs {} of memory, about {} ({} query × doc pairs/s on {})",
+        bytes(plan.bytes_to_write()),
+        bytes(plan.peak_memory_bytes()),
+        duration(estimate.duration_secs),
+        rate(estimate.pairs_per_sec),
+        counted(rayon::current_num_threads(), "thread", "threads"),
+    );
+    if done > 0 && done < plan.queries_needed() {
+        println!("continues: {} of {} are finished", count(done), counted(plan.queries_needed(), "query", "queries"));
+    }
+    for warning in plan.warnings() {
+        println!("warning: {warning}");
+    }
+    Ok(())
+}
+
+/// `--dim` is missing: says which dims the docs would fit.
+fn missing_dim(docs: &Path) -> Error {
+    let found = match (suggest_dim(docs), VectorFile::file_size(docs)) {
+        (Ok(Some(dim)), Ok(size)) => {
+            format!("no --dim; {dim} looks right for {} (dims that fit: {})", docs.display(), list(&fitting_dims(size), 12))
+        }
+        (Err(error), _) | (_, Err(error)) => return error,
+        (Ok(None), Ok(_)) => format!("no --dim, and no dim fits {}", docs.display()),
+    };
+    Error::Parameter { name: "dim", expected: "the dimensions of the vectors".to_owned(), found }
+}

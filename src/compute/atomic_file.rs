@@ -1,0 +1,134 @@
+//! Files that appear whole or not at all: written under a temporary name, synced, renamed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result};
+
+/// A file under a temporary name beside its final one. Dropped without [`AtomicFile::commit`], it
+/// leaves nothing behind.
+pub struct AtomicFile {
+    file: Option<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+/// The temporary name for `path`, in the same folder so that the rename cannot cross file systems.
+///
+/// One name a target: what a killed process left is overwritten by its successor, not collected.
+pub fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+impl AtomicFile {
+    /// Opens the temporary file for reading and writing, emptied.
+    pub fn create(path: &Path) -> Result<Self> {
+        let temporary = temporary_name(path);
+        // A link planted under the temporary name must not be followed.
+        fs::remove_file(&temporary).ok();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+            .map_err(Error::write(path))?;
+        Ok(Self { file: Some(file), temporary, path: path.to_owned() })
+    }
+
+    /// Appends `bytes`.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = self.file.as_mut().expect("open until commit, which consumes the value");
+        file.write_all(bytes).map_err(Error::write(&self.path))
+    }
+
+    /// The name under which the file grows, for libraries that open files themselves.
+    pub fn temporary_path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Reads back what was appended.
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        let file = self.file.as_ref().expect("open until commit, which consumes the value");
+        file.read_exact_at(bytes, offset).map_err(Error::read(&self.temporary))
+    }
+
+    /// Makes the file durable and gives it its final name, replacing what was there.
+    pub fn commit(self) -> Result<()> {
+        let path = self.path.clone();
+        self.commit_without_folder()?;
+        sync_folder(&path).map_err(Error::write(&path))
+    }
+
+    /// As [`AtomicFile::commit`], but leaves it to a later commit in the same folder to make the name
+    /// durable too.
+    pub fn commit_without_folder(mut self) -> Result<()> {
+        let file = self.file.take().expect("open until commit, which consumes the value");
+        let outcome = file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.temporary, &self.path))
+            .map_err(Error::write(&self.path));
+        if outcome.is_err() {
+            fs::remove_file(&self.temporary).ok();
+        }
+        outcome
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            fs::remove_file(&self.temporary).ok();
+        }
+    }
+}
+
+/// Writes a whole small file at once.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.append(bytes)?;
+    file.commit()
+}
+
+/// Makes a rename durable: the folder's own entry must reach the disk too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("scores.bin");
+        let mut file = AtomicFile::create(&path).expect("created");
+        file.append(b"half").expect("written");
+        drop(file);
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0, "nothing is left");
+
+        write_atomically(&path, b"whole").expect("written");
+        assert_eq!(fs::read(&path).expect("read"), b"whole");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (path, victim) = (folder.path().join("a.bin"), folder.path().join("victim"));
+        fs::write(&victim, "precious").expect("written");
+        std::os::unix::fs::symlink(&victim, temporary_name(&path)).expect("linked");
+        write_atomically(&path, b"new").expect("written");
+        assert_eq!(fs::read(&victim).expect("read"), b"precious");
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+    }
+}

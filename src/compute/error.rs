@@ -1,0 +1,189 @@
+//! The one error type of the compute and video layers: fields, not sentences; the sentence is made
+//! here, once, and names what was expected, what was found and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::figures::{bytes, count, grouped, list};
+use crate::job::Cancelled;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{}: cannot be read: {}", path.display(), reason(source))]
+    Read { source: io::Error, path: PathBuf },
+
+    #[error("{}: cannot be written: {}", path.display(), reason(source))]
+    Write { source: io::Error, path: PathBuf },
+
+    #[error("{}: is a directory; expected a vector file", path.display())]
+    DirectoryAsVectors { path: PathBuf },
+
+    #[error("{}: is not a regular file; expected a vector file", path.display())]
+    NotARegularFile { path: PathBuf },
+
+    #[error("{}: is empty; expected rows of {dim} float32 values", path.display())]
+    EmptyVectors { dim: usize, path: PathBuf },
+
+    #[error(
+        "{}: has {} bytes, which is no whole number of rows of dim {dim} ({} bytes each). {}",
+        path.display(), grouped(*file_bytes), count(dim * 4), torn_advice(fitting)
+    )]
+    TornVectors { file_bytes: u64, dim: usize, fitting: Vec<usize>, path: PathBuf },
+
+    #[error(
+        "{}: row {}, dimension {} is {value}; every value must be finite. Is the file really flat \
+         little-endian float32 with dim {dim}?",
+        path.display(), count(*row), count(*dimension)
+    )]
+    NonFinite { row: usize, dimension: usize, value: f32, dim: usize, path: PathBuf },
+
+    #[error(
+        "{}: row {} is a zero vector, which has no direction, so cosine is undefined. Remove it, or \
+         use dot or euclidean",
+        path.display(), count(*row)
+    )]
+    ZeroVector { row: usize, path: PathBuf },
+
+    #[error(
+        "{}: has only {} bytes now, {} when it was opened. It was changed while in use; start again \
+         once it is complete",
+        path.display(), grouped(*found), grouped(*expected)
+    )]
+    FileChanged { expected: u64, found: u64, path: PathBuf },
+
+    #[error(
+        "queries have {query_dim} dimensions, docs have {doc_dim}; both must come from the same model: {}",
+        path.display()
+    )]
+    DimMismatch { query_dim: usize, doc_dim: usize, path: PathBuf },
+
+    #[error("{name}: expected {expected}, found {found}")]
+    Parameter { name: &'static str, expected: String, found: String },
+
+    #[error(
+        "numDocs: {} asked for, but the file has {} rows at dim {dim}. Lower numDocs to at most {}: {}",
+        count(*num_docs), count(*rows), count(*rows), path.display()
+    )]
+    TooFewDocs { num_docs: usize, rows: usize, dim: usize, path: PathBuf },
+
+    #[error(
+        "topK: {} asked for, but only {} docs are searched. Lower topK or raise numDocs",
+        count(*top_k), count(*num_docs)
+    )]
+    TopKBeyondDocs { top_k: usize, num_docs: usize },
+
+    #[error(
+        "memory: this plan needs at least {}, the budget is {}. Raise the budget (--memory) or lower topK",
+        bytes(*needed), bytes(*budget)
+    )]
+    MemoryBudget { needed: u64, budget: u64 },
+
+    #[error(
+        "query {} and doc {} have a score of {score:e}, beyond the range of float32 in which scores \
+         are stored. Scale the vectors down, or use cosine",
+        count(*query_row), count(*doc)
+    )]
+    ScoreOverflow { query_row: usize, doc: usize, score: f64 },
+
+    #[error("{}: not enough space: {} will be written, {} are free. Free some space or choose \
+             another folder", path.display(), bytes(*needed), bytes(*free))]
+    NoSpace { needed: u64, free: u64, path: PathBuf },
+
+    #[error("{}: cannot be the output folder: {}. Choose a folder that can be written", path.display(), reason(source))]
+    OutputFolder { source: io::Error, path: PathBuf },
+
+    #[error(
+        "{}: holds another session ({difference}). Choose another folder, or overwrite it \
+         (--overwrite)",
+        path.display()
+    )]
+    OtherSession { difference: String, path: PathBuf },
+
+    #[error("{}: another knnscope is writing here. Wait for it or choose another folder", path.display())]
+    SessionInUse { path: PathBuf },
+
+    #[error("{}: no results here: there is no manifest.json. Expected a folder written by `knnscope score`", path.display())]
+    NoManifest { path: PathBuf },
+
+    #[error("{}: {what}. The manifest is damaged or was not written by a scoring tool; score again or restore it", path.display())]
+    Manifest { what: String, path: PathBuf },
+
+    #[error(
+        "{}: {}: expected {} bytes ({} float32 scores), found {}. The file is torn or belongs to another \
+         manifest; score again or restore it",
+        path.display(), "score file of the wrong size", grouped(*expected_bytes), grouped(*expected_bytes / 4),
+        grouped(*found_bytes)
+    )]
+    ScoreFileSize { expected_bytes: u64, found_bytes: u64, path: PathBuf },
+
+    #[error(
+        "{}: score {} is {value}; scores must be finite. The file is damaged or the vectors held NaN; \
+         score again",
+        path.display(), grouped(*index)
+    )]
+    BadScore { index: u64, value: f32, path: PathBuf },
+
+    #[error("{}: has no finished runs yet, so there is nothing to show", path.display())]
+    NoRuns { path: PathBuf },
+
+    #[error("{}: row {}: {what}. Expected CSV (RFC 4180) with a header line", path.display(), count(*row))]
+    Texts { row: usize, what: String, path: PathBuf },
+
+    #[error("{}: {what}", path.display())]
+    Video { what: String, path: PathBuf },
+
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl From<Cancelled> for Error {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl Error {
+    /// Wraps an error of reading `path`; for `map_err`.
+    pub fn read(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::Read { source, path: path.to_owned() }
+    }
+
+    /// Wraps an error of writing `path`; for `map_err`.
+    pub fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::Write { source, path: path.to_owned() }
+    }
+
+    /// Whether the user asked for something that no file could grant (exit code 2).
+    pub fn is_wrong_use(&self) -> bool {
+        matches!(
+            self,
+            Self::Parameter { .. }
+                | Self::TooFewDocs { .. }
+                | Self::TopKBeyondDocs { .. }
+                | Self::MemoryBudget { .. }
+        )
+    }
+}
+
+/// The operating system's reason, in the words of its commonest cases.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::StorageFull => "the disk is full; free some space and start again".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
+        io::ErrorKind::NotADirectory => "a part of the path is a file, not a folder".to_owned(),
+        io::ErrorKind::AlreadyExists => "a file of that name is in the way".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn torn_advice(fitting: &[usize]) -> String {
+    if fitting.is_empty() {
+        "No dim fits, so the file is torn (or not flat float32); copy it again".to_owned()
+    } else {
+        format!("Dims that would fit: {}; otherwise the file is torn, copy it again", list(fitting, 12))
+    }
+}

@@ -1,0 +1,287 @@
+//! The scan: tiles of queries against tiles of docs, on all cores, never a full score matrix.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use super::bounds::ErrorBound;
+use super::topk::{Candidate, Candidates};
+use crate::compute::error::{Error, Result};
+use crate::compute::kernels::{self, Level};
+use crate::compute::metric::Metric;
+use crate::compute::vectors::VectorFile;
+use crate::job::Monitor;
+
+/// Queries and docs in a tile: the scores of one stay in the second-level cache.
+const TILE_QUERIES: usize = 128;
+const TILE_DOCS: usize = 512;
+/// Queries that are scored in one go at most.
+const PASS_QUERIES: usize = 2048;
+/// Doc norms are kept for the whole session when they take at most this share of the budget.
+const NORMS_SHARE: u64 = 8;
+
+/// How large the engine's buffers are, so that they fit a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineSize {
+    /// Queries in one pass over the docs.
+    pub pass_queries: usize,
+    /// Whether the norms of all docs are kept.
+    pub norms_kept: bool,
+    /// Bytes that the buffers take at most.
+    pub bytes: u64,
+}
+
+impl EngineSize {
+    /// The largest buffers within `budget` bytes.
+    ///
+    /// # Errors
+    /// If not even one query at a time fits.
+    pub fn within(budget: u64, dim: usize, num_docs: usize, top_k: usize, threads: usize) -> Result<Self> {
+        let norms_bytes = num_docs as u64 * 8;
+        let norms_kept = norms_bytes <= budget / NORMS_SHARE;
+        let kept = if norms_kept { norms_bytes } else { 0 };
+        let needs = |pass: usize| {
+            let (pass, dim, top_k, threads) = (pass as u64, dim as u64, top_k as u64, threads as u64);
+            let tile = pass.min(TILE_QUERIES as u64);
+            let candidates = Candidates::capacity_for(top_k as usize) as u64;
+            let queries = pass * (dim * 4 + 8);
+            // Held twice while a clean-up decides, and per shard of the docs.
+            let working = threads * tile * (TILE_DOCS as u64 * 4 + candidates * 20);
+            let decided = pass * candidates * 4;
+            // One result being computed, one in the queue, one being written.
+            let results = 3 * pass * top_k * 8;
+            kept + queries + working + decided + results
+        };
+        let mut pass_queries = PASS_QUERIES;
+        while needs(pass_queries) > budget {
+            if pass_queries == 1 {
+                return Err(Error::MemoryBudget { needed: needs(1), budget });
+            }
+            pass_queries /= 2;
+        }
+        Ok(Self { pass_queries, norms_kept, bytes: needs(pass_queries) })
+    }
+}
+
+/// The k nearest docs of some queries, query-major, nearest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopK {
+    /// query_count × k scores.
+    pub scores: Vec<f32>,
+    /// query_count × k doc rows.
+    pub docs: Vec<u32>,
+}
+
+/// Exact top-k over the first `num_docs` rows of a file.
+pub struct Engine<'a> {
+    docs: &'a VectorFile,
+    num_docs: usize,
+    metric: Metric,
+    top_k: usize,
+    bound: ErrorBound,
+    level: Level,
+    norms: Option<Vec<f64>>,
+}
+
+impl<'a> Engine<'a> {
+    /// `1 ≤ top_k ≤ num_docs ≤ docs.rows()`, `num_docs ≤ 2³²`; every value of those rows finite, and
+    /// no row zero under cosine (see [`VectorFile::check_rows`]).
+    pub fn new(
+        docs: &'a VectorFile,
+        num_docs: usize,
+        metric: Metric,
+        top_k: usize,
+        norms_kept: bool,
+        level: Level,
+    ) -> Self {
+        debug_assert!((1..=num_docs).contains(&top_k) && num_docs <= docs.rows());
+        let mut engine =
+            Self { docs, num_docs, metric, top_k, bound: ErrorBound::new(metric, docs.dim()), level, norms: None };
+        if norms_kept {
+            let tiles = num_docs.div_ceil(TILE_DOCS);
+            let norms = (0..tiles).into_par_iter().flat_map_iter(|tile| {
+                engine.compute_norms(tile * TILE_DOCS..((tile + 1) * TILE_DOCS).min(num_docs))
+            });
+            engine.norms = Some(norms.collect());
+        }
+        engine
+    }
+
+    /// The k nearest docs of each query.
+    ///
+    /// `queries`: row-major, query_count × dim, finite. `query_rows(i)` is the row of query `i` in its
+    /// file, for errors. `monitor` advances by query × doc pairs.
+    ///
+    /// # Errors
+    /// Cancelled; docs that shrank; a score beyond float32.
+    pub fn top_k(&self, queries: &[f32], query_row: impl Fn(usize) -> usize + Sync, monitor: &Monitor) -> Result<TopK> {
+        let dim = self.docs.dim();
+        let query_count = queries.len() / dim;
+        let tiles = query_count.div_ceil(TILE_QUERIES);
+        // Few queries: the docs are shared out, so that every core has work.
+        let wanted_tasks = 4 * rayon::current_num_threads();
+        let doc_tiles = self.num_docs.div_ceil(TILE_DOCS);
+        let shards = wanted_tasks.div_ceil(tiles.max(1)).min(if tiles >= wanted_tasks { 1 } else { doc_tiles });
+        let shard_docs = doc_tiles.div_ceil(shards) * TILE_DOCS;
+
+        let found: Vec<Vec<Vec<u32>>> = (0..tiles * shards)
+            .into_par_iter()
+            .map_init(Vec::new, |scores, task| {
+                let (tile, shard) = (task / shards, task % shards);
+                let first = tile * TILE_QUERIES;
+                let tile_queries = &queries[first * dim..((first + TILE_QUERIES) * dim).min(queries.len())];
+                let first_doc = (shard * shard_docs).min(self.num_docs);
+                let docs = first_doc..(first_doc + shard_docs).min(self.num_docs);
+                self.scan(tile_queries, docs, scores, monitor)
+            })
+            .collect::<Result<_>>()?;
+
+        let mut result =
+            TopK { scores: vec![0.0; query_count * self.top_k], docs: vec![0; query_count * self.top_k] };
+        let overflow = result
+            .scores
+            .par_chunks_mut(self.top_k)
+            .zip(result.docs.par_chunks_mut(self.top_k))
+            .enumerate()
+            .map(|(index, (scores, docs))| {
+                let query = &queries[index * dim..(index + 1) * dim];
+                let (tile, in_tile) = (index / TILE_QUERIES, index % TILE_QUERIES);
+                let mut candidates = Vec::new();
+                for shard in &found[tile * shards..(tile + 1) * shards] {
+                    candidates.extend_from_slice(&shard[in_tile]);
+                }
+                let nearest = self.nearest(query, candidates, self.top_k);
+                for (slot, (score, doc)) in nearest.into_iter().enumerate() {
+                    scores[slot] = score as f32;
+                    docs[slot] = doc;
+                    if !scores[slot].is_finite() {
+                        return Err(Error::ScoreOverflow { query_row: query_row(index), doc: doc as usize, score });
+                    }
+                }
+                Ok(())
+            })
+            .find_map_first(|outcome| outcome.err());
+        overflow.map_or(Ok(result), Err)
+    }
+
+    /// Scans `docs` for a tile of queries; returns for each query the docs that may be among its k
+    /// nearest.
+    fn scan(
+        &self,
+        queries: &[f32],
+        docs: Range<usize>,
+        scores: &mut Vec<f32>,
+        monitor: &Monitor,
+    ) -> Result<Vec<Vec<u32>>> {
+        let dim = self.docs.dim();
+        let query_count = queries.len() / dim;
+        let query_norms: Vec<f64> =
+            queries.chunks_exact(dim).map(|query| kernels::dot_f64(self.level, query, query).sqrt()).collect();
+        let mut candidates: Vec<Candidates> = (0..query_count).map(|_| Candidates::new(self.top_k)).collect();
+        scores.resize(query_count * TILE_DOCS, 0.0);
+        let mut factors: Vec<f32> = Vec::new();
+        let mut survivors: Vec<u32> = Vec::new();
+        for first in docs.clone().step_by(TILE_DOCS) {
+            monitor.check()?;
+            self.docs.check_size()?;
+            let tile = first..(first + TILE_DOCS).min(docs.end);
+            let doc_count = tile.len();
+            let norms = self.norms_of(tile.clone());
+            let (smallest, largest) =
+                norms.iter().fold((f64::INFINITY, 0.0f64), |(low, high), &norm| (low.min(norm), high.max(norm)));
+            factors.clear();
+            match self.metric {
+                Metric::Dot => {}
+                Metric::Cosine => factors.extend(norms.iter().map(|norm| (1.0 / norm) as f32)),
+                Metric::Euclidean => factors.extend(norms.iter().map(|norm| (norm * norm / 2.0) as f32)),
+            }
+            let scores = &mut scores[..query_count * doc_count];
+            self.dots(self.docs.rows_in(tile.clone()), queries, scores);
+
+            for (query, keys) in scores.chunks_exact_mut(doc_count).enumerate() {
+                match self.metric {
+                    Metric::Dot => {}
+                    Metric::Cosine => kernels::multiply(self.level, keys, &factors),
+                    Metric::Euclidean => kernels::subtract(self.level, keys, &factors),
+                }
+                let query_norm = query_norms[query];
+                // The bound is monotone in the doc norm except for cosine's underflow term.
+                let tile_error = self.bound.of(query_norm, largest).max(self.bound.of(query_norm, smallest));
+                let kept = &mut candidates[query];
+                // An infinite error or no floor yet makes this −∞, which keeps everything.
+                let threshold = ((f64::from(kept.floor()) - tile_error) as f32).next_down();
+                survivors.clear();
+                kernels::survivors(self.level, keys, threshold, &mut survivors);
+                for &index in &survivors {
+                    let error = self.bound.of(query_norm, norms[index as usize]);
+                    let candidate = Candidate::new(keys[index as usize], error, (first as u32) + index);
+                    let query = &queries[query * dim..(query + 1) * dim];
+                    kept.push(candidate, |docs, k| {
+                        let nearest = self.nearest(query, std::mem::take(docs), k);
+                        docs.extend(nearest.into_iter().map(|(_, doc)| doc));
+                    });
+                }
+            }
+            monitor.advance((query_count * doc_count) as u64)?;
+        }
+        Ok(candidates.into_iter().map(Candidates::into_docs).collect())
+    }
+
+    /// `scores[q × doc_count + d]` = queries q · docs d in float32.
+    fn dots(&self, docs: &[f32], queries: &[f32], scores: &mut [f32]) {
+        let dim = self.docs.dim();
+        let (doc_count, query_count) = (docs.len() / dim, queries.len() / dim);
+        // A column of this matrix is one query, so that its scores lie together.
+        let out = MatMut::from_column_major_slice_mut(scores, doc_count, query_count);
+        let docs = MatRef::from_row_major_slice(docs, doc_count, dim);
+        let queries = MatRef::from_column_major_slice(queries, dim, query_count);
+        matmul(out, Accum::Replace, docs, queries, 1.0f32, Par::Seq);
+    }
+
+    /// The `k` nearest of `docs`, decided in float64, nearest first, ties to the lower doc.
+    fn nearest(&self, query: &[f32], docs: Vec<u32>, k: usize) -> Vec<(f64, u32)> {
+        let query_norm = match self.metric {
+            Metric::Cosine => kernels::dot_f64(self.level, query, query).sqrt(),
+            _ => 0.0,
+        };
+        let mut scored: Vec<(f64, u32)> = docs
+            .into_iter()
+            .map(|doc| (self.exact_score(query, query_norm, self.docs.row(doc as usize)), doc))
+            .collect();
+        let order =
+            |a: &(f64, u32), b: &(f64, u32)| self.metric.nearest_first(a.0, b.0).then_with(|| a.1.cmp(&b.1));
+        if scored.len() > k {
+            scored.select_nth_unstable_by(k - 1, order);
+            scored.truncate(k);
+        }
+        scored.sort_unstable_by(order);
+        scored
+    }
+
+    /// The score that decides and is stored: float64, added in the order of [`kernels::dot_f64`].
+    fn exact_score(&self, query: &[f32], query_norm: f64, doc: &[f32]) -> f64 {
+        match self.metric {
+            Metric::Dot => kernels::dot_f64(self.level, query, doc),
+            Metric::Cosine => {
+                let doc_norm = kernels::dot_f64(self.level, doc, doc).sqrt();
+                kernels::dot_f64(self.level, query, doc) / (query_norm * doc_norm)
+            }
+            Metric::Euclidean => kernels::squared_distance_f64(self.level, query, doc).sqrt(),
+        }
+    }
+
+    fn norms_of(&self, tile: Range<usize>) -> Cow<'_, [f64]> {
+        match &self.norms {
+            Some(norms) => Cow::Borrowed(&norms[tile]),
+            None => Cow::Owned(self.compute_norms(tile).collect()),
+        }
+    }
+
+    fn compute_norms(&self, rows: Range<usize>) -> impl Iterator<Item = f64> + '_ {
+        let dim = self.docs.dim();
+        self.docs.rows_in(rows).chunks_exact(dim).map(|row| kernels::dot_f64(self.level, row, row).sqrt())
+    }
+}

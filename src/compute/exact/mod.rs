@@ -1,0 +1,14 @@
+//! Exact top-k: every doc is compared with every query, and the answer is right to the last bit.
+//!
+//! Float32 tiles find the few docs that could be among the k nearest, keeping every one that
+//! rounding could have pushed out ([`bounds`]); those are decided in float64, added in a fixed
+//! order, ties to the lower doc id ([`topk`]). So the result depends on the vectors alone: not on
+//! tiling, threads or CPU.
+
+pub mod bounds;
+pub mod engine;
+pub mod plan;
+pub mod topk;
+
+pub use engine::{Engine, EngineSize, TopK};
+pub use plan::{Estimate, RunSpec, ScoreParams, ScorePlan};

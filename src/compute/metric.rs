@@ -1,0 +1,98 @@
+//! What "near" means: dot product, cosine similarity or Euclidean distance.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::Error;
+
+/// How a query and a doc are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Metric {
+    /// Σ qᵢdᵢ; larger is nearer.
+    #[default]
+    Dot,
+    /// Σ qᵢdᵢ / (‖q‖‖d‖), −1 to 1; larger is nearer. Undefined for zero vectors.
+    Cosine,
+    /// √Σ (qᵢ − dᵢ)²; smaller is nearer.
+    Euclidean,
+}
+
+impl Metric {
+    pub const ALL: [Self; 3] = [Self::Dot, Self::Cosine, Self::Euclidean];
+
+    /// The name in flags and in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dot => "dot",
+            Self::Cosine => "cosine",
+            Self::Euclidean => "euclidean",
+        }
+    }
+
+    /// The label of the score axis.
+    pub fn axis_label(self) -> &'static str {
+        match self {
+            Self::Dot => "dot product similarity",
+            Self::Cosine => "cosine similarity",
+            Self::Euclidean => "euclidean distance",
+        }
+    }
+
+    /// Whether a larger score means a nearer doc.
+    pub fn larger_is_nearer(self) -> bool {
+        !matches!(self, Self::Euclidean)
+    }
+
+    /// Orders two finite scores nearest first.
+    pub fn nearest_first(self, left: f64, right: f64) -> Ordering {
+        let order = left.partial_cmp(&right).unwrap_or(Ordering::Equal);
+        if self.larger_is_nearer() { order.reverse() } else { order }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Metric {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "dot" | "dot_product" | "mip" => Ok(Self::Dot),
+            "cosine" | "angular" => Ok(Self::Cosine),
+            "euclidean" => Ok(Self::Euclidean),
+            _ => Err(Error::Parameter {
+                name: "metric",
+                expected: "dot (also dot_product, mip), cosine (also angular) or euclidean".to_owned(),
+                found: text.to_owned(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_their_aliases() {
+        for (text, metric) in [
+            ("dot", Metric::Dot),
+            ("dot_product", Metric::Dot),
+            ("mip", Metric::Dot),
+            ("cosine", Metric::Cosine),
+            ("angular", Metric::Cosine),
+            ("euclidean", Metric::Euclidean),
+        ] {
+            assert_eq!(text.parse::<Metric>().ok(), Some(metric));
+        }
+        assert!("l3".parse::<Metric>().is_err());
+        for metric in Metric::ALL {
+            assert_eq!(metric.name().parse::<Metric>().ok(), Some(metric));
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Runs as pictures: a scene says what a frame shows, the raster draws it, the encoder makes a video.
+//!
+//! Knows `compute` and `job`; nothing of windows or terminals.
+
+pub mod encoder;
+pub mod export;
+pub mod fonts;
+pub mod palette;
+pub mod raster;
+pub mod scene;
+
+pub use encoder::{Encoder, FrameRate};
+pub use export::{ExportOptions, ExportOutcome, FrameSize, VIDEO_NAME, export, frame_of_run};
+pub use raster::{Frame, draw};
+pub use scene::{FrameContent, Scene, histogram_scene};

@@ -1,0 +1,116 @@
+//! Draws a scene. Pure arithmetic on bundled outlines: the same pixels on every machine.
+
+use tiny_skia::{
+    FillRule, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform,
+};
+
+use super::fonts;
+use super::palette::Color;
+use super::scene::{Align, Item, Scene};
+
+/// Opaque pixels, row by row, four bytes each. Sides are even.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    pub width: u32,
+    pub height: u32,
+    pub rgba: Vec<u8>,
+}
+
+impl Frame {
+    /// The colour at `x`, `y`.
+    pub fn pixel(&self, x: u32, y: u32) -> Color {
+        let at = (y as usize * self.width as usize + x as usize) * 4;
+        Color::new(self.rgba[at], self.rgba[at + 1], self.rgba[at + 2])
+    }
+
+    /// The frame as a PNG file, without transparency.
+    pub fn to_png(&self) -> Vec<u8> {
+        let rgb: Vec<u8> = self.rgba.as_chunks::<4>().0.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+        let mut bytes = Vec::new();
+        let encoder = image::codecs::png::PngEncoder::new_with_quality(
+            &mut bytes,
+            image::codecs::png::CompressionType::Fast,
+            image::codecs::png::FilterType::Up,
+        );
+        image::ImageEncoder::write_image(encoder, &rgb, self.width, self.height, image::ExtendedColorType::Rgb8)
+            .expect("a frame has as many bytes as its sides tell, and memory takes any of them");
+        bytes
+    }
+}
+
+/// Draws `scene`.
+pub fn draw(scene: &Scene) -> Frame {
+    let mut pixmap = Pixmap::new(scene.width, scene.height).expect("frame sides are checked: not zero, not huge");
+    pixmap.fill(color(scene.background));
+    for item in &scene.items {
+        draw_item(&mut pixmap, item);
+    }
+    Frame { width: scene.width, height: scene.height, rgba: opaque_bytes(&pixmap) }
+}
+
+fn opaque_bytes(pixmap: &Pixmap) -> Vec<u8> {
+    // Everything is painted over an opaque page, so premultiplied is plain.
+    debug_assert!(pixmap.pixels().iter().all(|pixel: &PremultipliedColorU8| pixel.alpha() == 255));
+    pixmap.data().to_vec()
+}
+
+fn draw_item(pixmap: &mut Pixmap, item: &Item) {
+    match item {
+        Item::Rect { x, y, width, height, color } => {
+            if let Some(rect) = Rect::from_xywh(*x, *y, *width, *height) {
+                pixmap.fill_rect(rect, &paint(*color), Transform::identity(), None);
+            }
+        }
+        Item::Card { x, y, width, height, radius, fill, border } => {
+            if let Some(path) = rounded(*x, *y, *width, *height, *radius) {
+                pixmap.fill_path(&path, &paint(*fill), FillRule::Winding, Transform::identity(), None);
+                let stroke = Stroke { width: 1.0, ..Stroke::default() };
+                pixmap.stroke_path(&path, &paint(*border), &stroke, Transform::identity(), None);
+            }
+        }
+        Item::Text { x, y, size, face, align, upwards, color, text } => {
+            let Some(path) = fonts::outline(*face, *size, text) else { return };
+            let shift = match align {
+                Align::Left => 0.0,
+                Align::Center => fonts::width(*face, *size, text) / 2.0,
+                Align::Right => fonts::width(*face, *size, text),
+            };
+            let place = if *upwards {
+                Transform::from_row(0.0, -1.0, 1.0, 0.0, *x, *y).pre_translate(-shift, 0.0)
+            } else {
+                Transform::from_translate(x - shift, *y)
+            };
+            pixmap.fill_path(&path, &paint(*color), FillRule::Winding, place, None);
+        }
+    }
+}
+
+fn color(color: Color) -> tiny_skia::Color {
+    tiny_skia::Color::from_rgba8(color.red, color.green, color.blue, 255)
+}
+
+fn paint(ink: Color) -> Paint<'static> {
+    let mut paint = Paint::default();
+    paint.set_color(color(ink));
+    paint.anti_alias = true;
+    paint
+}
+
+fn rounded(x: f32, y: f32, width: f32, height: f32, radius: f32) -> Option<Path> {
+    let (right, bottom) = (x + width, y + height);
+    let radius = radius.min(width / 2.0).min(height / 2.0);
+    // A cubic that follows a quarter circle.
+    let pull = radius * 0.447_715_24;
+    let mut path = PathBuilder::new();
+    path.move_to(x + radius, y);
+    path.line_to(right - radius, y);
+    path.cubic_to(right - pull, y, right, y + pull, right, y + radius);
+    path.line_to(right, bottom - radius);
+    path.cubic_to(right, bottom - pull, right - pull, bottom, right - radius, bottom);
+    path.line_to(x + radius, bottom);
+    path.cubic_to(x + pull, bottom, x, bottom - pull, x, bottom - radius);
+    path.line_to(x, y + radius);
+    path.cubic_to(x, y + pull, x + pull, y, x + radius, y);
+    path.close();
+    path.finish()
+}
