@@ -114,6 +114,9 @@ pub struct VideoArgs {
     /// Frame size in pixels, even sides.
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1800x900", value_parser = FrameSize::from_str, allow_hyphen_values = true)]
     pub size: FrameSize,
+    /// Light on dark, as in the window's dark theme.
+    #[arg(long)]
+    pub dark: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }

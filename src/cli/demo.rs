@@ -5,7 +5,7 @@ use super::{Failure, score, use_threads, video};
 use crate::compute::demo;
 use crate::compute::scores::SessionOptions;
 use crate::job::Monitor;
-use crate::video::{ExportOptions, FrameRate, FrameSize, VIDEO_NAME};
+use crate::video::{ExportOptions, FrameRate, FrameSize, Look, VIDEO_NAME};
 
 pub fn run(args: &DemoArgs, monitor: &Monitor) -> Result<(), Failure> {
     use_threads(args.common.threads)?;
@@ -21,6 +21,7 @@ pub fn run(args: &DemoArgs, monitor: &Monitor) -> Result<(), Failure> {
         video: Some(folder.join(VIDEO_NAME)),
         rate: FrameRate::default(),
         size: FrameSize::default(),
+        look: Look::Light,
         bin_count: 100,
         range: None,
     };

@@ -8,7 +8,7 @@ use crate::compute::figures::{bytes, counted};
 use crate::compute::histogram::Bins;
 use crate::compute::scores::ScoreStore;
 use crate::job::Monitor;
-use crate::video::{ExportOptions, VIDEO_NAME, export};
+use crate::video::{ExportOptions, Look, VIDEO_NAME, export};
 
 pub fn run(args: &VideoArgs, monitor: &Monitor) -> Result<(), Failure> {
     use_threads(args.common.threads)?;
@@ -21,6 +21,7 @@ pub fn run(args: &VideoArgs, monitor: &Monitor) -> Result<(), Failure> {
         frames: Some(folder),
         rate: args.fps,
         size: args.size,
+        look: if args.dark { Look::Dark } else { Look::Light },
         bin_count: args.bins,
         range: None,
     };

@@ -8,6 +8,7 @@ use std::sync::mpsc::sync_channel;
 use rayon::prelude::*;
 
 use super::encoder::{Encoder, FrameRate};
+use super::palette::Look;
 use super::raster::{Frame, draw};
 use super::scene::{FrameContent, histogram_scene};
 use crate::compute::error::{Error, Result};
@@ -80,6 +81,7 @@ pub struct ExportOptions {
     pub video: Option<PathBuf>,
     pub rate: FrameRate,
     pub size: FrameSize,
+    pub look: Look,
     pub bin_count: usize,
     /// The range of scores shown; `None` for all.
     pub range: Option<(f64, f64)>,
@@ -143,7 +145,7 @@ pub fn export(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) ->
                 .into_par_iter()
                 .map(|index| {
                     monitor.check()?;
-                    let frame = frame_of_run(store, &set, &stats[index], index, options.size);
+                    let frame = frame_of_run(store, &set, &stats[index], index, options.size, options.look);
                     if let Some(staged) = &staged {
                         staged.write(index, &frame)?;
                     }
@@ -178,8 +180,15 @@ pub fn export(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) ->
 }
 
 /// Run `index` of `store` as a frame.
-pub fn frame_of_run(store: &ScoreStore, set: &HistogramSet, stats: &RunStats, index: usize, size: FrameSize) -> Frame {
-    let content = FrameContent { store, index, stats, histogram: &set.histograms[index], axes: set.axes };
+pub fn frame_of_run(
+    store: &ScoreStore,
+    set: &HistogramSet,
+    stats: &RunStats,
+    index: usize,
+    size: FrameSize,
+    look: Look,
+) -> Frame {
+    let content = FrameContent { store, index, stats, histogram: &set.histograms[index], axes: set.axes, look };
     draw(&histogram_scene(&content, size.width(), size.height()))
 }
 

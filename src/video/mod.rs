@@ -11,5 +11,6 @@ pub mod scene;
 
 pub use encoder::{Encoder, FrameRate};
 pub use export::{ExportOptions, ExportOutcome, FrameSize, VIDEO_NAME, export, frame_of_run};
+pub use palette::Look;
 pub use raster::{Frame, draw};
 pub use scene::{FrameContent, Scene, histogram_scene};

@@ -15,18 +15,75 @@ impl Color {
     }
 }
 
-/// Exact scores, in every view.
-pub const EXACT: Color = Color::new(0x00, 0x72, 0xb2);
-/// What deserves a second look: reused queries, losses.
-pub const ATTENTION: Color = Color::new(0xd5, 0x5e, 0x00);
+/// Which of the two designs is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Look {
+    #[default]
+    Light,
+    Dark,
+}
 
-/// The page of a frame, and its inks from strong to faint.
-pub const PAPER: Color = Color::new(0xff, 0xff, 0xff);
-pub const INK: Color = Color::new(0x1d, 0x22, 0x28);
-pub const INK_SOFT: Color = Color::new(0x5a, 0x64, 0x6e);
-pub const RULE: Color = Color::new(0xe3, 0xe7, 0xeb);
-pub const RULE_STRONG: Color = Color::new(0x9a, 0xa4, 0xae);
-pub const CARD: Color = Color::new(0xf6, 0xf8, 0xfa);
+impl Look {
+    pub const fn inks(self) -> &'static Inks {
+        match self {
+            Self::Light => &LIGHT,
+            Self::Dark => &DARK,
+        }
+    }
+}
+
+/// The colours of one look.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inks {
+    /// Exact scores, in every view.
+    pub exact: Color,
+    /// What deserves a second look: reused queries, warnings.
+    pub attention: Color,
+    /// What went wrong.
+    pub wrong: Color,
+    /// What went right.
+    pub right: Color,
+    /// The ground of a picture.
+    pub paper: Color,
+    /// The ground of what surrounds pictures.
+    pub chrome: Color,
+    /// The ground of cards and fields.
+    pub card: Color,
+    /// Text, and text that explains.
+    pub ink: Color,
+    pub ink_soft: Color,
+    /// Lines, and lines that matter.
+    pub rule: Color,
+    pub rule_strong: Color,
+}
+
+static LIGHT: Inks = Inks {
+    exact: Color::new(0x00, 0x72, 0xb2),
+    attention: Color::new(0xa3, 0x4a, 0x00),
+    wrong: Color::new(0xb3, 0x26, 0x1e),
+    right: Color::new(0x00, 0x6e, 0x52),
+    paper: Color::new(0xff, 0xff, 0xff),
+    chrome: Color::new(0xf4, 0xf6, 0xf8),
+    card: Color::new(0xf8, 0xfa, 0xfb),
+    ink: Color::new(0x1d, 0x22, 0x28),
+    ink_soft: Color::new(0x57, 0x61, 0x6b),
+    rule: Color::new(0xe1, 0xe5, 0xea),
+    rule_strong: Color::new(0x9a, 0xa4, 0xae),
+};
+
+static DARK: Inks = Inks {
+    exact: Color::new(0x56, 0xb4, 0xe9),
+    attention: Color::new(0xf0, 0xa0, 0x40),
+    wrong: Color::new(0xff, 0x8a, 0x80),
+    right: Color::new(0x4c, 0xd0, 0xa8),
+    paper: Color::new(0x14, 0x18, 0x1d),
+    chrome: Color::new(0x1b, 0x20, 0x26),
+    card: Color::new(0x20, 0x26, 0x2d),
+    ink: Color::new(0xe8, 0xec, 0xf0),
+    ink_soft: Color::new(0xa2, 0xac, 0xb6),
+    rule: Color::new(0x2c, 0x34, 0x3c),
+    rule_strong: Color::new(0x6a, 0x76, 0x82),
+};
 
 #[cfg(test)]
 mod tests {
@@ -40,15 +97,22 @@ mod tests {
         0.2126 * linear(color.red) + 0.7152 * linear(color.green) + 0.0722 * linear(color.blue)
     }
 
-    /// WCAG 2: at least 4.5 : 1 for text.
+    fn contrast(one: Color, other: Color) -> f64 {
+        let (a, b) = (luminance(one), luminance(other));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    /// WCAG 2: at least 4.5 : 1 for text, 3 : 1 for what is drawn.
     #[test]
-    fn text_can_be_read() {
-        for ink in [INK, INK_SOFT] {
-            for ground in [PAPER, CARD] {
-                let (a, b) = (luminance(ink), luminance(ground));
-                let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
-                assert!(contrast >= 4.5, "{ink:?} on {ground:?}: {contrast:.2}");
+    fn everything_can_be_seen() {
+        for look in [Look::Light, Look::Dark] {
+            let inks = look.inks();
+            for ground in [inks.paper, inks.chrome, inks.card] {
+                for ink in [inks.ink, inks.ink_soft, inks.attention, inks.wrong, inks.right] {
+                    assert!(contrast(ink, ground) >= 4.5, "{look:?} {ink:?}: {:.2}", contrast(ink, ground));
+                }
             }
+            assert!(contrast(inks.exact, inks.paper) >= 3.0, "{look:?}");
         }
     }
 }

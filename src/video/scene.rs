@@ -1,7 +1,7 @@
 //! What a frame shows, in shapes and labels: no pixels yet.
 
 use super::fonts::{self, Face};
-use super::palette::{self, Color};
+use super::palette::{Color, Inks, Look};
 use crate::compute::figures::{count, grouped};
 use crate::compute::histogram::{Axes, Histogram};
 use crate::compute::metric::Metric;
@@ -43,6 +43,7 @@ pub struct FrameContent<'a> {
     pub stats: &'a RunStats,
     pub histogram: &'a Histogram,
     pub axes: Axes,
+    pub look: Look,
 }
 
 impl FrameContent<'_> {
@@ -126,7 +127,8 @@ pub fn ticks(low: f64, high: f64, wanted: usize) -> (Vec<f64>, usize) {
 /// session it stands.
 pub fn histogram_scene(content: &FrameContent<'_>, width: u32, height: u32) -> Scene {
     let unit = (width as f32 / 1800.0).min(height as f32 / 900.0);
-    let mut sheet = Sheet { items: Vec::new(), unit };
+    let inks = content.look.inks();
+    let mut sheet = Sheet { items: Vec::new(), unit, inks };
     let (frame_width, frame_height) = (width as f32, height as f32);
     let plot = Plot {
         left: (132.0 * unit).round(),
@@ -135,13 +137,13 @@ pub fn histogram_scene(content: &FrameContent<'_>, width: u32, height: u32) -> S
         bottom: (frame_height - 136.0 * unit).round(),
         axes: content.axes,
     };
-    sheet.text(plot.left, 66.0 * unit, 30.0, Face::Medium, Align::Left, palette::INK, content.title());
-    sheet.axes(&plot, content.store.metric(), frame_height);
+    sheet.text(plot.left, 66.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, content.title());
+    sheet.axes(&plot, content.store.metric());
     sheet.bars(&plot, content.histogram);
-    sheet.rect(plot.left, plot.bottom, plot.right - plot.left, (1.5 * unit).max(1.0), palette::RULE_STRONG);
+    sheet.rect(plot.left, plot.bottom, plot.right - plot.left, (1.5 * unit).max(1.0), inks.rule_strong);
     sheet.statistics(&plot, content);
     sheet.timeline(&plot, content, frame_height);
-    Scene { width, height, background: palette::PAPER, items: sheet.items }
+    Scene { width, height, background: inks.paper, items: sheet.items }
 }
 
 struct Plot {
@@ -167,6 +169,7 @@ struct Sheet {
     items: Vec<Item>,
     /// Pixels per design unit; the design is 1800 × 900.
     unit: f32,
+    inks: &'static Inks,
 }
 
 impl Sheet {
@@ -180,26 +183,26 @@ impl Sheet {
         self.items.push(Item::Text { x, y, size, face, align, upwards: false, color, text });
     }
 
-    fn axes(&mut self, plot: &Plot, metric: Metric, frame_height: f32) {
-        let unit = self.unit;
+    fn axes(&mut self, plot: &Plot, metric: Metric) {
+        let (unit, inks) = (self.unit, self.inks);
         let line = (1.0 * unit).max(1.0);
         let (values, digits) = ticks(0.0, plot.axes.y_high, 6);
         for value in values {
             let y = plot.y(value).round();
-            self.rect(plot.left, y, plot.right - plot.left, line, palette::RULE);
+            self.rect(plot.left, y, plot.right - plot.left, line, inks.rule);
             let label = fixed(value, digits);
-            self.text(plot.left - 14.0 * unit, y + 8.0 * unit, 22.0, Face::Regular, Align::Right, palette::INK_SOFT, label);
+            self.text(plot.left - 14.0 * unit, y + 8.0 * unit, 22.0, Face::Regular, Align::Right, inks.ink_soft, label);
         }
         let (values, digits) = ticks(plot.axes.x_low, plot.axes.x_high, 10);
         for value in values {
             let x = plot.x(value).round();
-            self.rect(x, plot.bottom, line, 8.0 * unit, palette::RULE_STRONG);
+            self.rect(x, plot.bottom, line, 8.0 * unit, inks.rule_strong);
             let label = fixed(value, digits);
-            self.text(x, plot.bottom + 34.0 * unit, 22.0, Face::Regular, Align::Center, palette::INK_SOFT, label);
+            self.text(x, plot.bottom + 34.0 * unit, 22.0, Face::Regular, Align::Center, inks.ink_soft, label);
         }
         let middle = (plot.left + plot.right) / 2.0;
         let label = format!("{} (fixed over all runs)", metric.axis_label());
-        self.text(middle, plot.bottom + 72.0 * unit, 24.0, Face::Regular, Align::Center, palette::INK, label);
+        self.text(middle, plot.bottom + 72.0 * unit, 24.0, Face::Regular, Align::Center, inks.ink, label);
         self.items.push(Item::Text {
             x: 44.0 * unit,
             y: (plot.top + plot.bottom) / 2.0,
@@ -207,13 +210,13 @@ impl Sheet {
             face: Face::Regular,
             align: Align::Center,
             upwards: true,
-            color: palette::INK,
+            color: inks.ink,
             text: "% of scores".to_owned(),
         });
-        let _ = frame_height;
     }
 
     fn bars(&mut self, plot: &Plot, histogram: &Histogram) {
+        let inks = self.inks;
         for (index, &bin_count) in histogram.counts.iter().enumerate() {
             if bin_count == 0 {
                 continue;
@@ -223,13 +226,13 @@ impl Sheet {
             // A hairline between bars where there is room for one.
             let gap = if right - left >= 4.0 { 1.0 } else { 0.0 };
             let top = plot.y(histogram.percent(index)).min(plot.bottom - 1.0);
-            self.rect(left, top, right - left - gap, plot.bottom - top, palette::EXACT);
+            self.rect(left, top, right - left - gap, plot.bottom - top, inks.exact);
         }
     }
 
     /// "N = …" large, and the statistics under it, on a card that keeps clear of the taller half.
     fn statistics(&mut self, plot: &Plot, content: &FrameContent<'_>) {
-        let unit = self.unit;
+        let (unit, inks) = (self.unit, self.inks);
         let lines = content.statistics();
         let headline = content.headline();
         let caution = content.caution();
@@ -251,39 +254,39 @@ impl Sheet {
             width,
             height,
             radius: 12.0 * unit,
-            fill: palette::CARD,
-            border: palette::RULE,
+            fill: inks.card,
+            border: inks.rule,
         });
         let mut baseline = y + padding + large * 0.78 * unit;
-        self.text(x + padding, baseline, large, Face::Bold, Align::Left, palette::INK, headline);
+        self.text(x + padding, baseline, large, Face::Bold, Align::Left, inks.ink, headline);
         baseline += 14.0 * unit;
         for (name, value) in lines {
             baseline += line_height;
-            self.text(x + padding, baseline, mono, Face::Mono, Align::Left, palette::INK_SOFT, name.to_owned());
-            self.text(x + padding + inner, baseline, mono, Face::Mono, Align::Right, palette::INK, value);
+            self.text(x + padding, baseline, mono, Face::Mono, Align::Left, inks.ink_soft, name.to_owned());
+            self.text(x + padding + inner, baseline, mono, Face::Mono, Align::Right, inks.ink, value);
         }
         if let Some(text) = caution {
             baseline += 36.0 * unit;
-            self.text(x + padding, baseline, 20.0, Face::Medium, Align::Left, palette::ATTENTION, text);
+            self.text(x + padding, baseline, 20.0, Face::Medium, Align::Left, inks.attention, text);
         }
     }
 
     /// A strip of the whole session: one segment an N, filled up to this run.
     fn timeline(&mut self, plot: &Plot, content: &FrameContent<'_>, frame_height: f32) {
-        let unit = self.unit;
+        let (unit, inks) = (self.unit, self.inks);
         let runs = content.store.runs();
         let (y, thickness) = (frame_height - 30.0 * unit, (8.0 * unit).max(2.0).round());
         let x_of = |run: usize| plot.left + (plot.right - plot.left) * run as f32 / runs.len() as f32;
         for (start, end) in segments(runs.iter().map(|run| run.n)) {
             let (left, right) = (x_of(start).round(), (x_of(end) - 2.0 * unit).max(x_of(start) + 1.0).round());
-            self.rect(left, y, right - left, thickness, palette::RULE);
+            self.rect(left, y, right - left, thickness, inks.rule);
             let reached = x_of(content.index + 1).min(right).max(left).round();
             if content.index >= start && reached > left {
-                self.rect(left, y, reached - left, thickness, palette::EXACT);
+                self.rect(left, y, reached - left, thickness, inks.exact);
             }
         }
         let label = format!("run {} of {}", count(content.index + 1), count(runs.len()));
-        self.text(plot.right, frame_height - 40.0 * unit, 20.0, Face::Regular, Align::Right, palette::INK_SOFT, label);
+        self.text(plot.right, frame_height - 40.0 * unit, 20.0, Face::Regular, Align::Right, inks.ink_soft, label);
     }
 }
 

@@ -1,0 +1,139 @@
+//! The distribution view: data at the left, the animated histogram in the middle, what it means at
+//! the right, time and work in progress at the bottom.
+
+mod chart;
+mod data_panel;
+mod export_dialog;
+mod inspector;
+mod timeline;
+
+use egui::{Align, Layout, Panel, RichText};
+
+use super::App;
+use super::command::{Command, Work};
+use super::theme::{self, Theme};
+use crate::compute::demo;
+use crate::compute::figures::{duration, rate};
+use crate::job::Progress;
+
+pub fn show(app: &mut App, ui: &mut egui::Ui) {
+    Panel::top("top").frame(app.theme.panel()).show_separator_line(true).show(ui, |ui| top_bar(app, ui));
+    Panel::bottom("status").frame(app.theme.panel()).show(ui, |ui| status_line(app, ui));
+    Panel::left("data").frame(app.theme.panel()).exact_size(308.0).resizable(false).show(ui, |ui| {
+        egui::ScrollArea::vertical().show(ui, |ui| data_panel::show(app, ui));
+    });
+    Panel::right("inspector").frame(app.theme.panel()).default_size(300.0).size_range(240.0..=480.0).show(ui, |ui| {
+        inspector::show(app, ui);
+    });
+    Panel::bottom("time").frame(app.theme.panel()).show(ui, |ui| timeline::show(app, ui));
+    let page = egui::Frame::new().fill(app.theme.paper).inner_margin(egui::Margin::same(12));
+    egui::CentralPanel::default().frame(page).show(ui, |ui| chart::show(app, ui));
+    export_dialog::show(app, ui);
+}
+
+fn top_bar(app: &mut App, ui: &mut egui::Ui) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("knnscope").font(egui::FontId::new(18.0, theme::bold())));
+        ui.add_space(8.0);
+        let (title, hint) = match (&app.session.digest, app.session.is_demo) {
+            (Some(_), true) => (demo::ABOUT.to_owned(), "Choose your own docs and queries at the left".to_owned()),
+            (Some(digest), false) => (digest.store.folder().display().to_string(), "The results folder that is shown".to_owned()),
+            (None, _) => (String::new(), String::new()),
+        };
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let (name, hint_theme) =
+                if app.settings.dark { ("Light", "Switch to the light look") } else { ("Dark", "Switch to the dark look") };
+            if ui.button(name).on_hover_text(hint_theme).clicked() {
+                app.commands.push(Command::ToggleTheme);
+            }
+            let notices = format!("Notices {}", app.notices.count());
+            if ui.button(notices).on_hover_text("Everything that was told since the start").clicked() {
+                app.commands.push(Command::ShowNotices);
+            }
+            if ui.button("Commands").on_hover_text("All commands and their keys (Ctrl+K)").clicked() {
+                app.commands.push(Command::ShowPalette);
+            }
+            if ui.button("Open results…").on_hover_text("Open a results folder (Ctrl+O), or drop one on the window").clicked() {
+                app.commands.push(Command::Pick(super::command::Pick::Results));
+            }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.add(egui::Label::new(RichText::new(title).color(app.theme.ink_soft)).truncate()).on_hover_text(hint);
+            });
+        });
+    });
+}
+
+fn status_line(app: &mut App, ui: &mut egui::Ui) {
+    let App { jobs, session, theme, commands, .. } = app;
+    let work = [
+        (Work::Scoring, jobs.scoring.progress()),
+        (Work::Exporting, jobs.export.progress()),
+        (Work::Reading, jobs.digest.progress()),
+    ];
+    let mut idle = true;
+    for (work, progress) in work {
+        if let Some(progress) = progress {
+            idle = false;
+            progress_row(ui, theme, work, &progress, commands);
+        }
+    }
+    if !idle {
+        return;
+    }
+    ui.horizontal(|ui| {
+        ui.set_min_height(28.0);
+        match &session.exported {
+            Some(path) => {
+                ui.label(RichText::new("✔").color(theme.right));
+                ui.label("Video written:");
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    if ui.button("Show in folder").clicked() {
+                        commands.push(Command::ShowInFolder(path.clone()));
+                    }
+                    if ui.button("Open video").clicked() {
+                        commands.push(Command::OpenFile(path.clone()));
+                    }
+                    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                        let text = RichText::new(path.display().to_string()).monospace();
+                        ui.add(egui::Label::new(text).truncate().selectable(true));
+                    });
+                });
+            }
+            None => {
+                ui.label(RichText::new("Ready").color(theme.ink_soft));
+            }
+        }
+    });
+}
+
+fn progress_row(ui: &mut egui::Ui, theme: &Theme, work: Work, progress: &Progress, commands: &mut Vec<Command>) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(&progress.stage).family(theme::medium()));
+        let bar = egui::ProgressBar::new(progress.share() as f32)
+            .desired_width(180.0)
+            .desired_height(8.0)
+            .fill(theme.exact);
+        ui.add(bar);
+        let mut parts = Vec::new();
+        if progress.total > 0 {
+            parts.push(format!("{:.0} %", (progress.share() * 100.0).floor()));
+        }
+        if !progress.detail.is_empty() {
+            parts.push(progress.detail.clone());
+        }
+        if let Some(per_second) = progress.rate() {
+            parts.push(format!("{} {}/s", rate(per_second), progress.unit));
+        }
+        if let Some(secs) = progress.remaining_secs() {
+            parts.push(format!("{} left", duration(secs)));
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if ui.button("Cancel").on_hover_text("What is finished stays valid").clicked() {
+                commands.push(Command::Cancel(work));
+            }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.add(egui::Label::new(RichText::new(parts.join(" · ")).color(theme.ink_soft)).truncate());
+            });
+        });
+    });
+}

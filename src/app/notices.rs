@@ -1,0 +1,118 @@
+//! The one place where errors and results become words on screen; they can be read again and copied.
+
+use egui::{Align, Layout, RichText};
+
+use super::command::Command;
+use super::theme::Theme;
+use crate::compute::error::Error;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Wrong,
+    Right,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    pub kind: Kind,
+    pub text: String,
+}
+
+/// All notices of this start, newest last; the newest wrong one stays in sight until dismissed.
+#[derive(Debug, Default)]
+pub struct Notices {
+    all: Vec<Notice>,
+    in_sight: bool,
+}
+
+impl Notices {
+    /// Older ones are forgotten.
+    const MOST: usize = 200;
+
+    pub fn error(&mut self, error: &Error) {
+        if !matches!(error, Error::Cancelled) {
+            self.wrong(error.to_string());
+        }
+    }
+
+    pub fn wrong(&mut self, text: String) {
+        self.push(Notice { kind: Kind::Wrong, text });
+    }
+
+    pub fn right(&mut self, text: String) {
+        self.push(Notice { kind: Kind::Right, text });
+    }
+
+    fn push(&mut self, notice: Notice) {
+        self.in_sight = true;
+        self.all.push(notice);
+        let surplus = self.all.len().saturating_sub(Self::MOST);
+        self.all.drain(..surplus);
+    }
+
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn latest(&self) -> Option<&Notice> {
+        self.all.last()
+    }
+
+    /// The newest notice as a card at the lower right, until it is dismissed.
+    pub fn show_latest(&mut self, ui: &egui::Ui, theme: &Theme, commands: &mut Vec<Command>) {
+        let Some(notice) = self.all.last().filter(|_| self.in_sight).cloned() else { return };
+        let mut dismissed = false;
+        egui::Area::new(egui::Id::unique("latest notice"))
+            .anchor(egui::Align2::RIGHT_BOTTOM, [-16.0, -132.0])
+            .order(egui::Order::Foreground)
+            .show(ui.ctx(), |ui| {
+                theme.floating().show(ui, |ui| {
+                    ui.set_max_width(440.0);
+                    let (title, color) = match notice.kind {
+                        Kind::Wrong => ("This did not work", theme.wrong),
+                        Kind::Right => ("Done", theme.right),
+                    };
+                    ui.label(RichText::new(title).color(color).family(super::theme::medium()));
+                    ui.add(egui::Label::new(&notice.text).wrap().selectable(true));
+                    ui.horizontal(|ui| {
+                        if ui.button("Copy text").clicked() {
+                            commands.push(Command::CopyText(notice.text.clone()));
+                        }
+                        if ui.button("Dismiss").clicked() {
+                            dismissed = true;
+                        }
+                    });
+                });
+            });
+        if dismissed {
+            self.in_sight = false;
+        }
+    }
+
+    /// All notices in a window.
+    pub fn show_all(&self, ui: &egui::Ui, theme: &Theme, open: &mut bool, commands: &mut Vec<Command>) {
+        egui::Window::new("Notices").open(open).default_width(520.0).frame(theme.floating()).show(ui.ctx(), |ui| {
+            if self.all.is_empty() {
+                ui.label(RichText::new("Nothing to tell yet.").color(theme.ink_soft));
+                return;
+            }
+            egui::ScrollArea::vertical().max_height(400.0).show(ui, |ui| {
+                for notice in self.all.iter().rev() {
+                    let color = if notice.kind == Kind::Wrong { theme.wrong } else { theme.right };
+                    ui.horizontal_top(|ui| {
+                        ui.label(RichText::new("●").color(color));
+                        ui.with_layout(Layout::right_to_left(Align::TOP), |ui| {
+                            if ui.small_button("Copy").clicked() {
+                                commands.push(Command::CopyText(notice.text.clone()));
+                            }
+                            ui.with_layout(Layout::left_to_right(Align::TOP), |ui| {
+                                ui.add(egui::Label::new(&notice.text).wrap().selectable(true));
+                            });
+                        });
+                    });
+                    ui.separator();
+                }
+            });
+        });
+    }
+}
