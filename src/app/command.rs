@@ -62,8 +62,8 @@ pub enum Work {
 pub fn palette() -> Vec<(&'static str, &'static str, Command)> {
     vec![
         ("Play or pause", "Space", Command::TogglePlay),
-        ("Next run", "→", Command::Step(1)),
-        ("Previous run", "←", Command::Step(-1)),
+        ("Next run", "Right", Command::Step(1)),
+        ("Previous run", "Left", Command::Step(-1)),
         ("First run", "Home", Command::FirstRun),
         ("Last run", "End", Command::LastRun),
         ("Loop the animation", "L", Command::ToggleLoop),

@@ -3,6 +3,7 @@
 
 mod command;
 mod distribution;
+mod icons;
 mod notices;
 mod palette_window;
 mod review;
@@ -174,9 +175,12 @@ impl App {
                         self.session.exported = None;
                         Settings::remember(&mut self.settings.recent_results, digest.store.folder());
                     }
-                    let follow = self.jobs.scoring.is_busy()
+                    // A session that is being scored is followed; the demo waits at its start.
+                    let follow = (self.jobs.scoring.is_busy() || self.session.following)
+                        && !self.session.is_demo
                         && !self.session.player.playing
                         && self.session.player.index + 1 >= self.session.run_count();
+                    self.session.following = self.jobs.scoring.is_busy() && follow;
                     let last = digest.run_count() - 1;
                     self.session.digest = Some(digest);
                     let index = &mut self.session.player.index;
@@ -377,9 +381,6 @@ impl App {
             Pick::Docs => {
                 Settings::remember(&mut self.settings.recent_docs, &path);
                 form.docs = text;
-                // The dim and the place of the results follow the docs.
-                form.dim.clear();
-                form.output.clear();
             }
             Pick::Queries => {
                 Settings::remember(&mut self.settings.recent_queries, &path);
@@ -417,13 +418,20 @@ impl App {
     }
 
     fn accept_review(&mut self, review: review::Review) {
-        let form = &mut self.session.form;
+        let (form, filled) = (&mut self.session.form, &mut self.session.filled);
         if *form == review.form {
-            if let (Some(dim), true) = (review.suggested_dim, form.dim.is_empty()) {
-                form.dim = dim.to_string();
-            }
-            if let (Some(output), true) = (&review.suggested_output, form.output.is_empty()) {
-                form.output.clone_from(output);
+            // A field that is empty, or holds what was filled in before, follows the files.
+            let dim = review.suggested_dim.map(|dim| dim.to_string());
+            for (field, suggestion, before) in [
+                (&mut form.dim, dim, &mut filled.dim),
+                (&mut form.output, review.suggested_output.clone(), &mut filled.output),
+            ] {
+                if let Some(suggestion) = suggestion
+                    && (field.is_empty() || *field == *before)
+                {
+                    field.clone_from(&suggestion);
+                    *before = suggestion;
+                }
             }
         }
         self.session.review = Some(review);

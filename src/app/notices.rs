@@ -100,7 +100,7 @@ impl Notices {
                 for notice in self.all.iter().rev() {
                     let color = if notice.kind == Kind::Wrong { theme.wrong } else { theme.right };
                     ui.horizontal_top(|ui| {
-                        ui.label(RichText::new("●").color(color));
+                        ui.label(RichText::new("•").color(color));
                         ui.with_layout(Layout::right_to_left(Align::TOP), |ui| {
                             if ui.small_button("Copy").clicked() {
                                 commands.push(Command::CopyText(notice.text.clone()));

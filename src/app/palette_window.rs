@@ -12,6 +12,7 @@ pub fn show(filter: &mut Option<String>, ui: &egui::Ui, theme: &Theme, commands:
     let modal = egui::Modal::new(egui::Id::unique("palette")).frame(theme.floating()).show(ui.ctx(), |ui| {
         ui.set_width(420.0);
         let field = ui.add(egui::TextEdit::singleline(text).hint_text("Type a command").desired_width(f32::INFINITY));
+        field.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Command"));
         field.request_focus();
         let wanted = text.to_lowercase();
         let matching: Vec<_> =

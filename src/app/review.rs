@@ -37,6 +37,7 @@ pub struct Review {
     /// The form that was looked at.
     pub form: Form,
     pub notes: Vec<Note>,
+    /// What fits the files, whatever the fields hold.
     pub suggested_dim: Option<usize>,
     pub suggested_output: Option<String>,
     /// The output folder holds another session, which could be overwritten.
@@ -92,13 +93,10 @@ pub fn review(form: &Form, with_estimate: bool, monitor: &Monitor) -> Review {
     };
     let docs = look_at_vectors(&mut review, Field::Docs, &form.docs, dim);
     let queries = look_at_vectors(&mut review, Field::Queries, &form.queries, dim);
-    if let (Some(file), None) = (docs.as_ref().or(queries.as_ref()), dim)
-        && form.dim.trim().is_empty()
-    {
-        review.suggested_dim = suggest(file);
-    }
-    if !form.docs.trim().is_empty() && form.output.trim().is_empty() {
-        review.suggested_output = Some(output_beside(Path::new(form.docs.trim())));
+    let vectors = [&form.docs, &form.queries].map(|path| PathBuf::from(path.trim()));
+    review.suggested_dim = vectors.iter().find(|path| path.is_file()).and_then(|path| suggest(path));
+    if vectors[0].is_file() {
+        review.suggested_output = Some(output_beside(&vectors[0]));
     }
     review.missing = if form.docs.trim().is_empty() {
         Some("choose the docs first")

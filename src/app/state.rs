@@ -120,6 +120,13 @@ impl Default for Form {
     }
 }
 
+/// What was filled into fields for the user, who may have changed it since.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Filled {
+    pub dim: String,
+    pub output: String,
+}
+
 /// A session that was read: its runs' statistics and their histograms over the view.
 #[derive(Debug, Clone)]
 pub struct Digest {
@@ -230,9 +237,12 @@ pub struct SelectionKey {
 /// Everything that is on screen and not saved.
 pub struct Session {
     pub form: Form,
+    pub filled: Filled,
     pub review: Option<Review>,
     pub digest: Option<Digest>,
     pub is_demo: bool,
+    /// The newest run of the session being scored is shown as it comes.
+    pub following: bool,
     pub view: View,
     pub player: Player,
     pub selection: Option<(SelectionKey, Selection)>,
@@ -265,9 +275,11 @@ impl Session {
     pub fn new(settings: &Settings) -> Self {
         Self {
             form: Form::default(),
+            filled: Filled::default(),
             review: None,
             digest: None,
             is_demo: false,
+            following: false,
             view: View { bins: settings.bins, zoom: Vec::new() },
             player: Player::new(false),
             selection: None,

@@ -41,11 +41,14 @@ pub fn bytes(value: u64) -> String {
     }
 }
 
-/// A duration as a person would say it: `"0.4 s"`, `"12 s"`, `"3 min 20 s"`, `"2 h 05 min"`,
+/// A duration as a person would say it: `"3 ms"`, `"0.4 s"`, `"12 s"`, `"3 min 20 s"`, `"2 h 05 min"`,
 /// `"3 days 4 h"`.
 pub fn duration(secs: f64) -> String {
     if !secs.is_finite() || secs < 0.0 {
         return "unknown".to_owned();
+    }
+    if secs < 0.0995 {
+        return format!("{:.0} ms", secs * 1000.0);
     }
     if secs < 9.95 {
         return format!("{secs:.1} s");
@@ -108,6 +111,7 @@ mod tests {
     #[test]
     fn durations_read_well() {
         for (secs, text) in [
+            (0.003, "3 ms"),
             (0.42, "0.4 s"),
             (12.3, "12 s"),
             (200.0, "3 min 20 s"),

@@ -7,7 +7,7 @@ use super::super::App;
 use super::super::command::Command;
 use super::super::state::{Digest, ExportKind, MAX_BINS_IN_WINDOW};
 use super::super::theme::{self, Theme};
-use crate::compute::figures::grouped;
+use crate::compute::figures::{counted, grouped};
 use crate::video::FrameContent;
 use crate::video::scene::{decimals, fixed, mass_is_right, ticks};
 
@@ -25,12 +25,32 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         axes: digest.set.axes,
         look: app.theme.look,
     };
-    ui.add(egui::Label::new(RichText::new(content.title()).heading()).truncate());
+    title_row(ui, &app.theme, &content);
     let controls_height = 40.0;
     let size = egui::vec2(ui.available_width(), (ui.available_height() - controls_height).max(120.0));
     let plot_rect = ui.allocate_ui(size, |ui| plot(app, ui, &digest, &content)).inner;
     card(ui, &app.theme, &content, plot_rect);
-    view_controls(app, ui, &content);
+    view_controls(app, ui);
+}
+
+/// What the picture shows, and how much of the run is in view.
+fn title_row(ui: &mut egui::Ui, theme: &Theme, content: &FrameContent<'_>) {
+    let histogram = content.histogram;
+    let width = histogram.bins.width();
+    let in_view = format!(
+        "{} of {} scores in view · bin width {}",
+        grouped(histogram.in_view()),
+        grouped(histogram.total()),
+        fixed(width, (3.0 - width.log10().floor()).clamp(0.0, 12.0) as usize)
+    );
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.label(RichText::new(in_view).color(theme.ink_soft));
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.add(egui::Label::new(RichText::new(content.title()).heading()).truncate());
+            });
+        });
+    });
 }
 
 /// Nothing is open yet: says what comes next.
@@ -56,7 +76,7 @@ fn plot(app: &mut App, ui: &mut egui::Ui, digest: &Digest, content: &FrameConten
     let histogram = content.histogram;
     // Hairlines between bars where there is room for one.
     let roomy = ui.available_width() / bins.count() as f32 >= 5.0;
-    let hairline = if roomy { Stroke::new(1.0, theme.paper) } else { Stroke::NONE };
+    let hairline = if roomy { Stroke::new(0.6, theme.paper) } else { Stroke::NONE };
     let bars = (0..bins.count())
         .filter(|&bin| histogram.counts[bin] > 0)
         .map(|bin| {
@@ -70,7 +90,7 @@ fn plot(app: &mut App, ui: &mut egui::Ui, digest: &Digest, content: &FrameConten
         let step = values.get(1).map_or(high - low, |second| second - values[0]);
         values.into_iter().map(|value| GridMark { value, step_size: step }).collect()
     };
-    let wanted_x = ((ui.available_width() / 110.0) as usize).clamp(2, 12);
+    let wanted_x = ((ui.available_width() / 80.0) as usize).clamp(2, 12);
     let wanted_y = ((ui.available_height() / 80.0) as usize).clamp(2, 8);
     let x_digits = ticks(axes.x_low, axes.x_high, wanted_x).1;
     let y_digits = ticks(0.0, axes.y_high, wanted_y).1;
@@ -130,10 +150,10 @@ fn hover_bin(
     }
     let bin = (((value - bins.low()) / bins.width()) as usize).min(bins.count() - 1);
     let text = format!(
-        "{} to {}\n{} scores, {:.3} %",
+        "{} to {}\n{}, {:.3} %",
         fixed(bins.edge(bin), digits),
         fixed(bins.edge(bin + 1), digits),
-        grouped(content.histogram.counts[bin]),
+        counted(content.histogram.counts[bin] as usize, "score", "scores"),
         content.histogram.percent(bin)
     );
     response.clone().on_hover_text_at_pointer(text);
@@ -175,6 +195,7 @@ fn card(ui: &mut egui::Ui, theme: &Theme, content: &FrameContent<'_>, plot: egui
     frame.show(&mut card, |ui| {
         ui.set_width(width - 32.0);
         ui.spacing_mut().item_spacing.y = 4.0;
+        ui.spacing_mut().interact_size.y = 16.0;
         ui.label(RichText::new(content.headline()).font(egui::FontId::new(32.0, theme::bold())));
         let run = &content.store.runs()[content.index];
         ui.label(RichText::new(format!("repeat {}", grouped(run.m + 1))).color(theme.ink_soft));
@@ -190,9 +211,8 @@ fn card(ui: &mut egui::Ui, theme: &Theme, content: &FrameContent<'_>, plot: egui
     });
 }
 
-fn view_controls(app: &mut App, ui: &mut egui::Ui, content: &FrameContent<'_>) {
+fn view_controls(app: &mut App, ui: &mut egui::Ui) {
     let zoomed = !app.session.view.zoom.is_empty();
-    let histogram = content.histogram;
     ui.horizontal(|ui| {
         ui.label("Bins");
         let mut bins = app.session.view.bins;
@@ -209,13 +229,6 @@ fn view_controls(app: &mut App, ui: &mut egui::Ui, content: &FrameContent<'_>) {
         if ui.add_enabled(zoomed, egui::Button::new("Reset")).on_disabled_hover_text(hint).clicked() {
             app.commands.push(Command::ZoomReset);
         }
-        let digits = decimals(content.store.metric(), histogram.bins.width()) + 1;
-        let in_view = format!(
-            "{} of {} scores in view · bin width {}",
-            grouped(histogram.in_view()),
-            grouped(histogram.total()),
-            fixed(histogram.bins.width(), digits)
-        );
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let exporting = app.jobs.export.is_busy();
             let button = egui::Button::new(RichText::new("Export video").family(theme::medium()).color(app.theme.paper))
@@ -233,9 +246,6 @@ fn view_controls(app: &mut App, ui: &mut egui::Ui, content: &FrameContent<'_>) {
             if ui.button("Copy").on_hover_text("Copy this run as a picture (Ctrl+Shift+C)").clicked() {
                 app.commands.push(Command::CopyFrame);
             }
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                ui.add(egui::Label::new(RichText::new(in_view).color(app.theme.ink_soft)).truncate());
-            });
         });
     });
 }

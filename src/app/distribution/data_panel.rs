@@ -26,7 +26,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     number_row(ui, &notes, "N", "10,100,1000", &mut form.n_values, Field::N, "Numbers of queries; each N is a series of runs");
     number_row(ui, &notes, "M", "5", &mut form.m_repeats, Field::M, "Repeats of each N, every one with the next queries");
     row(ui, "Metric", "What near means", |ui| {
-        egui::ComboBox::from_id_salt("metric")
+        let combo = egui::ComboBox::from_id_salt("metric")
             .width(ui.available_width())
             .selected_text(form.metric.axis_label())
             .show_ui(ui, |ui| {
@@ -34,6 +34,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
                     ui.selectable_value(&mut form.metric, metric, metric.axis_label());
                 }
             });
+        combo.response.accessible_name("Metric");
     });
     path_field(ui, &notes, "Output folder", "where the results go", &mut form.output, Field::Output, Pick::OutputFolder, &[], commands);
     if review.as_ref().is_some_and(|review| review.other_session) || form.overwrite {
@@ -99,8 +100,7 @@ fn path_field(
     ui.horizontal(|ui| {
         ui.label(name);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.spacing_mut().button_padding.y = 1.0;
-            if ui.small_button("Choose…").on_hover_text(format!("Choose {}", name.to_lowercase())).clicked() {
+            if ui.button(RichText::new("Choose…").small()).on_hover_text(format!("Choose {}", name.to_lowercase())).clicked() {
                 commands.push(Command::Pick(pick));
             }
             if !recent.is_empty() {
@@ -136,15 +136,15 @@ fn number_row(ui: &mut egui::Ui, notes: &Notes<'_>, name: &str, hint: &str, text
     notes.show(ui, field);
 }
 
-/// A name at the left, its field at the right.
+/// A name at the left, its field at the right; fields of all rows begin at one line.
 fn row(ui: &mut egui::Ui, name: &str, explain: &str, field: impl FnOnce(&mut egui::Ui)) {
     ui.horizontal(|ui| {
-        let width = 76.0;
-        let (rect, response) = ui.allocate_exact_size(egui::vec2(width, 28.0), egui::Sense::hover());
-        ui.put(rect, |ui: &mut egui::Ui| {
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.label(name)).response
+        let width = egui::vec2(76.0, 28.0);
+        let label = ui.allocate_ui_with_layout(width, Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_width(width.x);
+            ui.label(name)
         });
-        response.on_hover_text(explain);
+        label.inner.on_hover_text(explain);
         field(ui);
     });
 }

@@ -66,6 +66,7 @@ fn this_run(ui: &mut egui::Ui, theme: &Theme, digest: &Digest, index: usize) {
     } else {
         "under a millisecond".to_owned()
     };
+    let usual_height = std::mem::replace(&mut ui.spacing_mut().interact_size.y, 16.0);
     for (name, value) in [
         ("queries", queries),
         ("docs", grouped(manifest.num_docs)),
@@ -81,6 +82,7 @@ fn this_run(ui: &mut egui::Ui, theme: &Theme, digest: &Digest, index: usize) {
             });
         });
     }
+    ui.spacing_mut().interact_size.y = usual_height;
     if let Some(reused) = digest.store.reused_queries(index).filter(|&reused| reused > 0) {
         let text = format!(
             "{} of these queries were in earlier runs already, since the file has only {}. They are no new evidence.",
@@ -111,6 +113,7 @@ fn row_card(ui: &mut egui::Ui, theme: &Theme, row: &SelectionRow) {
     frame.show(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.spacing_mut().item_spacing.y = 2.0;
+        ui.spacing_mut().interact_size.y = 16.0;
         ui.horizontal(|ui| {
             ui.label(RichText::new(fixed(f64::from(row.score), 4)).monospace().color(theme.exact));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

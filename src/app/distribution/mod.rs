@@ -84,8 +84,7 @@ fn status_line(app: &mut App, ui: &mut egui::Ui) {
         ui.set_min_height(28.0);
         match &session.exported {
             Some(path) => {
-                ui.label(RichText::new("✔").color(theme.right));
-                ui.label("Video written:");
+                ui.label(RichText::new("Video written:").color(theme.right));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     if ui.button("Show in folder").clicked() {
                         commands.push(Command::ShowInFolder(path.clone()));

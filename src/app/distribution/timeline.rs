@@ -4,6 +4,7 @@ use egui::{Align2, FontId, RichText, Sense};
 
 use super::super::App;
 use super::super::command::Command;
+use super::super::icons::{Icon, icon_button};
 use super::super::state::{MAX_SPEED, MIN_SPEED};
 use crate::compute::figures::{count, grouped};
 use crate::video::scene::segments;
@@ -14,6 +15,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     ui.add_enabled_ui(run_count > 0, |ui| {
         ui.horizontal(|ui| {
             transport(app, ui);
+            ui.add_space(8.0);
             let label = if run_count == 0 { "no runs".to_owned() } else { format!("run {} of {}", count(index + 1), count(run_count)) };
             let label_width = 110.0;
             let width = (ui.available_width() - label_width - 8.0).max(80.0);
@@ -26,21 +28,19 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
 fn transport(app: &mut App, ui: &mut egui::Ui) {
     let playing = app.session.player.playing;
     let buttons = [
-        ("⏮", "First run", "First run (Home)", Command::FirstRun),
-        ("⏴", "Previous run", "Previous run (←)", Command::Step(-1)),
+        (Icon::First, "First run", "First run (Home)", Command::FirstRun),
+        (Icon::Previous, "Previous run", "Previous run (Left)", Command::Step(-1)),
         if playing {
-            ("⏸", "Pause", "Pause (Space)", Command::TogglePlay)
+            (Icon::Pause, "Pause", "Pause (Space)", Command::TogglePlay)
         } else {
-            ("▶", "Play", "Play (Space)", Command::TogglePlay)
+            (Icon::Play, "Play", "Play (Space)", Command::TogglePlay)
         },
-        ("⏵", "Next run", "Next run (→)", Command::Step(1)),
-        ("⏭", "Last run", "Last run (End)", Command::LastRun),
+        (Icon::Next, "Next run", "Next run (Right)", Command::Step(1)),
+        (Icon::Last, "Last run", "Last run (End)", Command::LastRun),
     ];
     ui.spacing_mut().item_spacing.x = 4.0;
-    for (symbol, name, hint, command) in buttons {
-        let response = ui.add(egui::Button::new(symbol).min_size(egui::vec2(32.0, 28.0))).on_hover_text(hint);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
-        if response.clicked() {
+    for (icon, name, hint, command) in buttons {
+        if icon_button(ui, icon, name, hint).clicked() {
             app.commands.push(command);
         }
     }

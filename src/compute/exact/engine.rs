@@ -3,23 +3,28 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::bounds::ErrorBound;
-use super::topk::{Candidate, Candidates};
+use super::tiles::Tiles;
+use super::topk::{Candidate, Candidates, SharedFloor};
 use crate::compute::error::{Error, Result};
+use crate::compute::kernels::fused::{PANEL, Survivor, TileFilter};
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
 use crate::job::Monitor;
 
-/// Queries and docs in a tile: the scores of one stay in the second-level cache.
-const TILE_QUERIES: usize = 128;
-const TILE_DOCS: usize = 512;
+/// Queries that are scored well together; passes should be multiples of it.
+pub const TILE: usize = TILE_QUERIES;
+/// Queries and docs in a tile: both and their scores stay in the second-level cache. 96 queries fill
+/// the registers of faer's AVX-512 kernel.
+const TILE_QUERIES: usize = 384;
+const TILE_DOCS: usize = 384;
+/// Pieces of work per thread, so that the last ones to finish leave few cores idle.
+const TASKS_PER_THREAD: usize = 8;
 /// Queries that are scored in one go at most.
-const PASS_QUERIES: usize = 2048;
+const PASS_QUERIES: usize = 16 * TILE_QUERIES;
 /// Doc norms are kept for the whole session when they take at most this share of the budget.
 const NORMS_SHARE: u64 = 8;
 
@@ -47,14 +52,15 @@ impl EngineSize {
             let (pass, dim, top_k, threads) = (pass as u64, dim as u64, top_k as u64, threads as u64);
             let tile = pass.min(TILE_QUERIES as u64);
             let candidates = Candidates::capacity_for(top_k as usize) as u64;
-            let queries = pass * (dim * 4 + 8);
+            let queries = pass * (dim * 4 + 8) + threads * tile * dim * 4;
             // Held twice while a clean-up decides, and per shard of the docs.
             let working = threads * tile * (TILE_DOCS as u64 * 4 + candidates * 20);
-            let decided = pass * candidates * 4;
+            let decided = pass * candidates * 12;
             // One result being computed, one in the queue, one being written.
             let results = 3 * pass * top_k * 8;
             kept + queries + working + decided + results
         };
+        // Whole tiles as long as they fit.
         let mut pass_queries = PASS_QUERIES;
         while needs(pass_queries) > budget {
             if pass_queries == 1 {
@@ -121,21 +127,22 @@ impl<'a> Engine<'a> {
         let dim = self.docs.dim();
         let query_count = queries.len() / dim;
         let tiles = query_count.div_ceil(TILE_QUERIES);
-        // Few queries: the docs are shared out, so that every core has work.
-        let wanted_tasks = 4 * rayon::current_num_threads();
+        // Tiles of nearly equal size, in whole panels.
+        let tile_queries = query_count.div_ceil(tiles.max(1)).next_multiple_of(PANEL);
+        // The docs are shared out, so that every core has work to the end.
         let doc_tiles = self.num_docs.div_ceil(TILE_DOCS);
-        let shards = wanted_tasks.div_ceil(tiles.max(1)).min(if tiles >= wanted_tasks { 1 } else { doc_tiles });
+        let shards = (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(tiles.max(1)).min(doc_tiles);
         let shard_docs = doc_tiles.div_ceil(shards) * TILE_DOCS;
+        let floors: Vec<SharedFloor> = (0..query_count).map(|_| SharedFloor::default()).collect();
 
-        let found: Vec<Vec<Vec<u32>>> = (0..tiles * shards)
+        let found: Vec<Vec<Vec<Candidate>>> = (0..tiles * shards)
             .into_par_iter()
-            .map_init(Vec::new, |scores, task| {
+            .map_init(Buffers::default, |buffers, task| {
                 let (tile, shard) = (task / shards, task % shards);
-                let first = tile * TILE_QUERIES;
-                let tile_queries = &queries[first * dim..((first + TILE_QUERIES) * dim).min(queries.len())];
+                let tile = (tile * tile_queries).min(query_count)..((tile + 1) * tile_queries).min(query_count);
                 let first_doc = (shard * shard_docs).min(self.num_docs);
                 let docs = first_doc..(first_doc + shard_docs).min(self.num_docs);
-                self.scan(tile_queries, docs, scores, monitor)
+                self.scan(&queries[tile.start * dim..tile.end * dim], docs, &floors[tile], buffers, monitor)
             })
             .collect::<Result<_>>()?;
 
@@ -148,11 +155,9 @@ impl<'a> Engine<'a> {
             .enumerate()
             .map(|(index, (scores, docs))| {
                 let query = &queries[index * dim..(index + 1) * dim];
-                let (tile, in_tile) = (index / TILE_QUERIES, index % TILE_QUERIES);
-                let mut candidates = Vec::new();
-                for shard in &found[tile * shards..(tile + 1) * shards] {
-                    candidates.extend_from_slice(&shard[in_tile]);
-                }
+                let (tile, in_tile) = (index / tile_queries, index % tile_queries);
+                let parts = found[tile * shards..(tile + 1) * shards].iter().map(|shard| shard[in_tile].as_slice());
+                let candidates = Candidates::merge(self.top_k, parts);
                 let nearest = self.nearest(query, candidates, self.top_k);
                 for (slot, (score, doc)) in nearest.into_iter().enumerate() {
                     scores[slot] = score as f32;
@@ -173,72 +178,65 @@ impl<'a> Engine<'a> {
         &self,
         queries: &[f32],
         docs: Range<usize>,
-        scores: &mut Vec<f32>,
+        floors: &[SharedFloor],
+        buffers: &mut Buffers,
         monitor: &Monitor,
-    ) -> Result<Vec<Vec<u32>>> {
+    ) -> Result<Vec<Vec<Candidate>>> {
         let dim = self.docs.dim();
         let query_count = queries.len() / dim;
+        let Buffers { tiles, scales, offsets, thresholds, survivors } = buffers;
+        tiles.set_queries(queries, dim);
         let query_norms: Vec<f64> =
             queries.chunks_exact(dim).map(|query| kernels::dot_f64(self.level, query, query).sqrt()).collect();
         let mut candidates: Vec<Candidates> = (0..query_count).map(|_| Candidates::new(self.top_k)).collect();
-        scores.resize(query_count * TILE_DOCS, 0.0);
-        let mut factors: Vec<f32> = Vec::new();
-        let mut survivors: Vec<u32> = Vec::new();
         for first in docs.clone().step_by(TILE_DOCS) {
             monitor.check()?;
             self.docs.check_size()?;
             let tile = first..(first + TILE_DOCS).min(docs.end);
             let doc_count = tile.len();
             let norms = self.norms_of(tile.clone());
+            self.scales_and_offsets(&norms, scales, offsets);
             let (smallest, largest) =
                 norms.iter().fold((f64::INFINITY, 0.0f64), |(low, high), &norm| (low.min(norm), high.max(norm)));
-            factors.clear();
-            match self.metric {
-                Metric::Dot => {}
-                Metric::Cosine => factors.extend(norms.iter().map(|norm| (1.0 / norm) as f32)),
-                Metric::Euclidean => factors.extend(norms.iter().map(|norm| (norm * norm / 2.0) as f32)),
-            }
-            let scores = &mut scores[..query_count * doc_count];
-            self.dots(self.docs.rows_in(tile.clone()), queries, scores);
-
-            for (query, keys) in scores.chunks_exact_mut(doc_count).enumerate() {
-                match self.metric {
-                    Metric::Dot => {}
-                    Metric::Cosine => kernels::multiply(self.level, keys, &factors),
-                    Metric::Euclidean => kernels::subtract(self.level, keys, &factors),
-                }
-                let query_norm = query_norms[query];
+            candidates.iter_mut().zip(floors).for_each(|(kept, floor)| kept.share_floor(floor));
+            thresholds.clear();
+            thresholds.extend(query_norms.iter().zip(&candidates).map(|(&query_norm, kept)| {
                 // The bound is monotone in the doc norm except for cosine's underflow term.
-                let tile_error = self.bound.of(query_norm, largest).max(self.bound.of(query_norm, smallest));
-                let kept = &mut candidates[query];
+                let error = self.bound.of(query_norm, largest).max(self.bound.of(query_norm, smallest));
                 // An infinite error or no floor yet makes this −∞, which keeps everything.
-                let threshold = ((f64::from(kept.floor()) - tile_error) as f32).next_down();
-                survivors.clear();
-                kernels::survivors(self.level, keys, threshold, &mut survivors);
-                for &index in &survivors {
-                    let error = self.bound.of(query_norm, norms[index as usize]);
-                    let candidate = Candidate::new(keys[index as usize], error, (first as u32) + index);
+                ((f64::from(kept.floor()) - error) as f32).next_down()
+            }));
+            survivors.clear();
+            let filter = TileFilter { thresholds, scales, offsets };
+            tiles.survivors(self.level, self.docs.rows_in(tile.clone()), filter, survivors);
+            for survivor in survivors.iter() {
+                let (doc, query) = (survivor.doc as usize, survivor.query as usize);
+                let error = self.bound.of(query_norms[query], norms[doc]);
+                let candidate = Candidate::new(survivor.key, error, (first + doc) as u32);
+                candidates[query].push(candidate, |docs, k| {
                     let query = &queries[query * dim..(query + 1) * dim];
-                    kept.push(candidate, |docs, k| {
-                        let nearest = self.nearest(query, std::mem::take(docs), k);
-                        docs.extend(nearest.into_iter().map(|(_, doc)| doc));
-                    });
-                }
+                    let nearest = self.nearest(query, std::mem::take(docs), k);
+                    docs.extend(nearest.into_iter().map(|(_, doc)| doc));
+                });
             }
             monitor.advance((query_count * doc_count) as u64)?;
         }
-        Ok(candidates.into_iter().map(Candidates::into_docs).collect())
+        Ok(candidates.into_iter().map(Candidates::into_entries).collect())
     }
 
-    /// `scores[q × doc_count + d]` = queries q · docs d in float32.
-    fn dots(&self, docs: &[f32], queries: &[f32], scores: &mut [f32]) {
-        let dim = self.docs.dim();
-        let (doc_count, query_count) = (docs.len() / dim, queries.len() / dim);
-        // A column of this matrix is one query, so that its scores lie together.
-        let out = MatMut::from_column_major_slice_mut(scores, doc_count, query_count);
-        let docs = MatRef::from_row_major_slice(docs, doc_count, dim);
-        let queries = MatRef::from_column_major_slice(queries, dim, query_count);
-        matmul(out, Accum::Replace, docs, queries, 1.0f32, Par::Seq);
+    /// What turns a float32 dot product into a key: `key = dot · scale − offset` (see
+    /// [`super::bounds`]).
+    fn scales_and_offsets(&self, norms: &[f64], scales: &mut Vec<f32>, offsets: &mut Vec<f32>) {
+        scales.clear();
+        offsets.clear();
+        match self.metric {
+            Metric::Cosine => scales.extend(norms.iter().map(|norm| (1.0 / norm) as f32)),
+            Metric::Dot | Metric::Euclidean => scales.resize(norms.len(), 1.0),
+        }
+        match self.metric {
+            Metric::Euclidean => offsets.extend(norms.iter().map(|norm| (norm * norm / 2.0) as f32)),
+            Metric::Dot | Metric::Cosine => offsets.resize(norms.len(), 0.0),
+        }
     }
 
     /// The `k` nearest of `docs`, decided in float64, nearest first, ties to the lower doc.
@@ -247,9 +245,17 @@ impl<'a> Engine<'a> {
             Metric::Cosine => kernels::dot_f64(self.level, query, query).sqrt(),
             _ => 0.0,
         };
+        // Rows lie anywhere in the file: the one after the next is on its way while this one is scored.
+        let ahead = docs.iter().skip(2).map(Some).chain([None, None]);
         let mut scored: Vec<(f64, u32)> = docs
-            .into_iter()
-            .map(|doc| (self.exact_score(query, query_norm, self.docs.row(doc as usize)), doc))
+            .iter()
+            .zip(ahead)
+            .map(|(&doc, later)| {
+                if let Some(&later) = later {
+                    kernels::prefetch(self.docs.row(later as usize));
+                }
+                (self.exact_score(query, query_norm, self.docs.row(doc as usize)), doc)
+            })
             .collect();
         let order =
             |a: &(f64, u32), b: &(f64, u32)| self.metric.nearest_first(a.0, b.0).then_with(|| a.1.cmp(&b.1));
@@ -284,4 +290,16 @@ impl<'a> Engine<'a> {
         let dim = self.docs.dim();
         self.docs.rows_in(rows).chunks_exact(dim).map(|row| kernels::dot_f64(self.level, row, row).sqrt())
     }
+}
+
+/// What a thread reuses from tile to tile.
+#[derive(Default)]
+struct Buffers {
+    tiles: Tiles,
+    /// One each for every doc of the tile.
+    scales: Vec<f32>,
+    offsets: Vec<f32>,
+    /// One for every query.
+    thresholds: Vec<f32>,
+    survivors: Vec<Survivor>,
 }

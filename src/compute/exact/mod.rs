@@ -8,6 +8,7 @@
 pub mod bounds;
 pub mod engine;
 pub mod plan;
+mod tiles;
 pub mod topk;
 
 pub use engine::{Engine, EngineSize, TopK};

@@ -1,13 +1,16 @@
 //! The arithmetic in the innermost loops, compiled once for each CPU level and chosen at run time.
 //!
-//! Every kernel is one generic body ([`scalar`]); the faster levels are the same body compiled with
+//! Most kernels are one generic body ([`scalar`]); the faster levels are the same body compiled with
 //! wider vectors allowed. None of them contracts multiply and add, and the order of additions is
 //! fixed by the length alone, so every level gives the same bits. The level is an argument;
 //! [`Level::detected`] is looked up once, and `KNNSCOPE_CPU=scalar|avx2|avx512` can lower it.
 
+pub mod fused;
 pub mod scalar;
 
 use std::sync::OnceLock;
+
+use fused::{PackedQueries, Survivor, TileFilter};
 
 /// What the CPU can do, as far as the kernels care. Ordered: a level includes those below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,18 +112,50 @@ kernel! {
 }
 
 kernel! {
-    /// Appends the index of every `scores[i]` that is not below `threshold` (NaN is kept).
-    survivors(scores: &[f32], threshold: f32, indices: &mut Vec<u32>)
+    /// Appends the index of every score whose key is not below its query's threshold (NaN is kept).
+    ///
+    /// `scores`: doc_count × query_count. `thresholds`: one a query. `scales`, `offsets`: one a doc;
+    /// the key of doc d for query q is `scores[d × query_count + q] · scales[d] − offsets[d]`, rounded
+    /// twice. `indices` refer to `scores`, ascending.
+    survivors(
+        scores: &[f32], thresholds: &[f32], scales: &[f32], offsets: &[f32], indices: &mut Vec<u32>,
+    )
 }
 
-kernel! {
-    /// `scores[i] = scores[i] · factors[i]`.
-    multiply(scores: &mut [f32], factors: &[f32])
+/// Asks for `values` to be brought near; a hint, without effect on results.
+pub fn prefetch(values: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a prefetch touches nothing, and the address lies in a slice.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
 }
 
-kernel! {
-    /// `scores[i] = scores[i] − offsets[i]`.
-    subtract(scores: &mut [f32], offsets: &[f32])
+/// Finds the (query, doc) pairs of a tile whose float32 key is not below the query's threshold (NaN is
+/// kept), without ever storing scores. `false` if `level` has no such kernel; then nothing was done.
+///
+/// `docs`: row-major, doc_count × dim. Dots are fused multiply-adds in the order of the dimensions.
+pub fn fused_survivors(
+    level: Level,
+    queries: &PackedQueries,
+    docs: &[f32],
+    filter: TileFilter<'_>,
+    survivors: &mut Vec<Survivor>,
+) -> bool {
+    let doc_count = docs.len() / queries.dim();
+    assert!(filter.thresholds.len() == queries.count() && filter.scales.len() == doc_count);
+    assert!(filter.offsets.len() == doc_count);
+    #[cfg(target_arch = "x86_64")]
+    if level.min(Level::best()) == Level::Avx512 {
+        // SAFETY: `Level::best` found the features on this CPU.
+        unsafe { fused::avx512::survivors(queries, docs, filter, survivors) };
+        return true;
+    }
+    let _ = (level, docs, filter, survivors);
+    false
 }
 
 #[cfg(test)]
@@ -143,25 +178,59 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_level_gives_the_bits_of_its_scalar_twin((left, right) in values(), threshold in -1.0f32..1.0) {
+        fn every_level_gives_the_bits_of_its_scalar_twin((left, right) in values()) {
             for level in Level::available() {
                 prop_assert_eq!(
                     dot_f64(level, &left, &right).to_bits(), scalar::dot_f64(&left, &right).to_bits());
                 prop_assert_eq!(
                     squared_distance_f64(level, &left, &right).to_bits(),
                     scalar::squared_distance_f64(&left, &right).to_bits());
+            }
+        }
+
+        #[test]
+        fn survivors_are_those_of_a_naive_loop(
+            docs in 0usize..40, queries in 1usize..70, seed in any::<u32>(), threshold in -1.0f32..1.0,
+        ) {
+            let value = |index: usize| ((index as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            let scores: Vec<f32> = (0..docs * queries).map(value).collect();
+            let thresholds: Vec<f32> = (0..queries).map(|query| threshold + value(query) / 8.0).collect();
+            let scales: Vec<f32> = (0..docs).map(|doc| 1.0 + value(doc) / 4.0).collect();
+            let offsets: Vec<f32> = (0..docs).map(|doc| value(doc + 77) / 4.0).collect();
+            let naive: Vec<u32> = (0..docs * queries)
+                .filter(|&index| {
+                    let (doc, query) = (index / queries, index % queries);
+                    scores[index] * scales[doc] - offsets[doc] >= thresholds[query]
+                })
+                .map(|index| index as u32)
+                .collect();
+            for level in Level::available() {
                 let mut fast = Vec::new();
-                survivors(level, &left, threshold, &mut fast);
-                let naive: Vec<u32> = (0u32..).zip(&left).filter(|(_, v)| **v >= threshold).map(|(i, _)| i).collect();
-                prop_assert_eq!(fast, naive);
-                for (kernel, operator) in [
-                    (multiply as fn(Level, &mut [f32], &[f32]), (|a, b| a * b) as fn(f32, f32) -> f32),
-                    (subtract, |a, b| a - b),
-                ] {
-                    let mut fast = left.clone();
-                    kernel(level, &mut fast, &right);
-                    let naive: Vec<u32> = left.iter().zip(&right).map(|(&a, &b)| operator(a, b).to_bits()).collect();
-                    prop_assert_eq!(fast.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), naive);
+                survivors(level, &scores, &thresholds, &scales, &offsets, &mut fast);
+                prop_assert_eq!(&fast, &naive);
+            }
+        }
+
+        #[test]
+        fn fused_survivors_are_those_of_the_twin(
+            docs in 1usize..40, queries in 1usize..110, dim in 1usize..40, seed in any::<u32>(), threshold in -1.0f32..1.0,
+        ) {
+            let value = |index: usize| ((index as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            let query_values: Vec<f32> = (0..queries * dim).map(value).collect();
+            let doc_values: Vec<f32> = (0..docs * dim).map(|index| value(index + 991)).collect();
+            let thresholds: Vec<f32> = (0..queries).map(|query| threshold + value(query) / 8.0).collect();
+            let scales: Vec<f32> = (0..docs).map(|doc| if doc % 17 == 5 { f32::INFINITY } else { 1.0 + value(doc) / 4.0 }).collect();
+            let offsets: Vec<f32> = (0..docs).map(|doc| value(doc + 77) / 4.0).collect();
+            let filter = TileFilter { thresholds: &thresholds, scales: &scales, offsets: &offsets };
+            let mut packed = PackedQueries::default();
+            packed.pack(&query_values, dim);
+            let mut naive = Vec::new();
+            fused::scalar(&packed, &doc_values, filter, &mut naive);
+            for level in Level::available() {
+                let mut fast = Vec::new();
+                if fused_survivors(level, &packed, &doc_values, filter, &mut fast) {
+                    let bits = |found: &[Survivor]| found.iter().map(|s| (s.doc, s.query, s.key.to_bits())).collect::<Vec<_>>();
+                    prop_assert_eq!(bits(&fast), bits(&naive));
                 }
             }
         }
@@ -193,7 +262,7 @@ mod tests {
     fn nan_survives_every_threshold() {
         for level in Level::available() {
             let mut kept = Vec::new();
-            survivors(level, &[0.0, f32::NAN, 2.0], 1.0, &mut kept);
+            survivors(level, &[0.0, f32::NAN, 2.0], &[1.0; 3], &[1.0], &[0.0], &mut kept);
             assert_eq!(kept, [1, 2]);
         }
     }

@@ -48,34 +48,33 @@ pub fn all_finite(values: &[f32]) -> bool {
 }
 
 #[inline(always)]
-pub fn survivors(scores: &[f32], threshold: f32, indices: &mut Vec<u32>) {
-    const BLOCK: usize = 64;
-    for (block_index, block) in scores.chunks(BLOCK).enumerate() {
-        let all_below = block.iter().fold(true, |below, &score| below & (score < threshold));
-        if all_below {
-            continue;
-        }
-        let first = block_index * BLOCK;
-        for (index, &score) in block.iter().enumerate() {
-            // Not `>=`: NaN must survive.
-            #[expect(clippy::neg_cmp_op_on_partial_ord)]
-            if !(score < threshold) {
-                indices.push((first + index) as u32);
+pub fn survivors(scores: &[f32], thresholds: &[f32], scales: &[f32], offsets: &[f32], indices: &mut Vec<u32>) {
+    let query_count = thresholds.len();
+    let (threshold_blocks, threshold_rest) = thresholds.as_chunks::<LANES>();
+    for (doc, row) in scores.chunks_exact(query_count).enumerate() {
+        let (scale, offset) = (scales[doc], offsets[doc]);
+        // Not `>=`: NaN must survive.
+        let lives = |score: f32, threshold: f32| !matches!((score * scale - offset).partial_cmp(&threshold), Some(std::cmp::Ordering::Less));
+        let (blocks, rest) = row.as_chunks::<LANES>();
+        for (block, (scores, thresholds)) in blocks.iter().zip(threshold_blocks).enumerate() {
+            // Nearly always nobody in a block survives; then one wide compare is all.
+            let mut below = true;
+            for lane in 0..LANES {
+                below &= scores[lane] * scale - offset < thresholds[lane];
+            }
+            if below {
+                continue;
+            }
+            for lane in 0..LANES {
+                if lives(scores[lane], thresholds[lane]) {
+                    indices.push((doc * query_count + block * LANES + lane) as u32);
+                }
             }
         }
-    }
-}
-
-#[inline(always)]
-pub fn multiply(scores: &mut [f32], factors: &[f32]) {
-    for (score, factor) in scores.iter_mut().zip(factors) {
-        *score *= factor;
-    }
-}
-
-#[inline(always)]
-pub fn subtract(scores: &mut [f32], offsets: &[f32]) {
-    for (score, offset) in scores.iter_mut().zip(offsets) {
-        *score -= offset;
+        for (query, (&score, &threshold)) in (blocks.len() * LANES..).zip(rest.iter().zip(threshold_rest)) {
+            if lives(score, threshold) {
+                indices.push((doc * query_count + query) as u32);
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::manifest::{MANIFEST_NAME, Manifest};
 use super::store::ScoreStore;
 use super::writer::SessionWriter;
 use crate::compute::error::{Error, Result};
+use crate::compute::exact::engine::TILE;
 use crate::compute::exact::{ScorePlan, TopK};
 use crate::job::Monitor;
 
@@ -21,7 +22,7 @@ pub struct SessionOptions {
 }
 
 /// The first pass is small, so that the first runs can be looked at soon; then they double.
-const FIRST_PASS_QUERIES: usize = 256;
+const FIRST_PASS_QUERIES: usize = 2 * TILE;
 /// Queries whose stored results are copied at once.
 const COPY_SCORES: usize = 1 << 20;
 

@@ -1,0 +1,56 @@
+//! The commands as a user calls them.
+
+use crate::support::{Vectors, knnscope, stderr, text};
+
+#[test]
+fn help_and_version_are_no_failures() {
+    for args in [vec!["--help"], vec!["--version"], vec!["score", "--help"], vec!["video", "-h"]] {
+        let output = knnscope(&args);
+        assert!(output.status.success(), "{args:?}");
+        assert!(!output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_dry_run_tells_the_plan_and_writes_nothing() {
+    let vectors = Vectors::random(400, 30, 10);
+    let folder = vectors.folder.path().join("results");
+    let output = vectors.score(&folder, &["-N", "10,20", "-M", "2", "--top-k", "5", "--dry-run"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", stderr(&output));
+    for part in [
+        "400 docs × 60 queries, dim 10, dot, top-5: 4 runs of N = 10, 20, 2 repeats each",
+        "will write 2.40 kB",
+        "query × doc pairs/s on",
+        "warning: 60 queries are needed, the file has 30: from run 3 of 4 (N = 20, repeat 0) on, 30 queries are reused",
+    ] {
+        assert!(told.contains(part), "{part:?} is missing in {told}");
+    }
+    assert!(!folder.exists());
+}
+
+#[test]
+fn progress_comes_as_lines_where_there_is_no_terminal_and_not_at_all_when_quiet() {
+    let vectors = Vectors::random(30_000, 2000, 64);
+    let folder = vectors.folder.path().join("results");
+    let output = vectors.score(&folder, &["-N", "2000", "--threads", "1"]);
+    assert!(output.status.success());
+    assert!(!stderr(&output).contains('\r'), "no bar in a pipe: {}", stderr(&output));
+    let folder = vectors.folder.path().join("quiet");
+    let output = vectors.score(&folder, &["-N", "20", "--quiet"]);
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+#[test]
+fn the_demo_makes_scores_frames_and_video_without_a_display() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let output = knnscope(&["demo", "--output-dir", text(folder.path())]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let there = |name: &str| folder.path().join(name).is_file();
+    assert!(there("manifest.json") && there("exact_nn_histogram.mp4") && there("frame_0000.png") && there("frame_0029.png"));
+    assert!(!there("frame_0030.png"));
+    assert!(folder.path().join("vectors/wordnet-minilm-384d.docs.csv").is_file());
+    assert!(folder.path().join("vectors/WORDNET-LICENSE.txt").is_file());
+    let again = knnscope(&["demo", "--output-dir", text(folder.path())]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("were there already"));
+}

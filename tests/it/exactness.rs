@@ -1,0 +1,155 @@
+//! The engine against a naive double loop in float64: the same docs, the same bits.
+
+use knnscope::compute::exact::{Engine, TopK};
+use knnscope::compute::kernels::{Level, scalar};
+use knnscope::compute::metric::Metric;
+use knnscope::compute::vectors::VectorFile;
+use knnscope::job::Monitor;
+use proptest::prelude::*;
+
+use crate::support::{Random, write_vectors};
+
+fn naive(docs: &[f32], queries: &[f32], dim: usize, k: usize, metric: Metric) -> TopK {
+    let mut result = TopK { scores: Vec::new(), docs: Vec::new() };
+    let norm = |v: &[f32]| scalar::dot_f64(v, v).sqrt();
+    for query in queries.chunks_exact(dim) {
+        let mut scored: Vec<(f64, u32)> = docs
+            .chunks_exact(dim)
+            .zip(0..)
+            .map(|(doc, row)| {
+                let score = match metric {
+                    Metric::Dot => scalar::dot_f64(query, doc),
+                    Metric::Cosine => scalar::dot_f64(query, doc) / (norm(query) * norm(doc)),
+                    Metric::Euclidean => scalar::squared_distance_f64(query, doc).sqrt(),
+                };
+                (score, row)
+            })
+            .collect();
+        scored.sort_by(|a, b| metric.nearest_first(a.0, b.0).then(a.1.cmp(&b.1)));
+        result.scores.extend(scored[..k].iter().map(|(score, _)| *score as f32));
+        result.docs.extend(scored[..k].iter().map(|(_, doc)| *doc));
+    }
+    result
+}
+
+fn check(name: &str, docs: &[f32], queries: &[f32], dim: usize, k: usize) {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("docs.vec");
+    write_vectors(&path, docs);
+    let file = VectorFile::open(&path, dim).expect("opens");
+    for metric in Metric::ALL {
+        let has_zero = docs.chunks_exact(dim).chain(queries.chunks_exact(dim)).any(|row| row.iter().all(|v| *v == 0.0));
+        if metric == Metric::Cosine && has_zero {
+            continue;
+        }
+        let expected = naive(docs, queries, dim, k, metric);
+        for norms_kept in [true, false] {
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+                let engine = Engine::new(&file, file.rows(), metric, k, norms_kept, Level::detected());
+                let found = pool.install(|| engine.top_k(queries, |row| row, &Monitor::new())).expect("scores");
+                assert_eq!(found.docs, expected.docs, "{name} {metric} on {threads} threads");
+                let bits = |scores: &[f32]| scores.iter().map(|score| score.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&found.scores), bits(&expected.scores), "{name} {metric} on {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn hard_cases_are_exact() {
+    let mut random = Random::new(1);
+    for dim in [1, 7, 383, 1024] {
+        let docs = random.values(1500 * dim);
+        let queries = random.values(5 * dim);
+        check(&format!("uniform {dim}-d"), &docs, &queries, dim, 10);
+    }
+    let dim = 16;
+    let queries = random.values(130 * dim);
+    check("one doc", &random.values(dim), &queries, dim, 1);
+    check("k = docs", &random.values(700 * dim), &queries[..3 * dim], dim, 700);
+
+    let one = random.values(dim);
+    let identical: Vec<f32> = one.iter().copied().cycle().take(20_000 * dim).collect();
+    check("20,000 identical docs", &identical, &queries[..4 * dim], dim, 10);
+
+    let ties: Vec<f32> = (0..6000 * dim).map(|_| (random.bits() % 3) as f32 - 1.0).collect();
+    let tied_queries: Vec<f32> = (0..140 * dim).map(|_| (random.bits() % 3) as f32 - 1.0).collect();
+    check("massive ties", &ties, &tied_queries, dim, 50);
+
+    let mut norms = random.values(3000 * dim);
+    for row in norms.chunks_exact_mut(dim) {
+        let scale = 10f32.powf(random.value() * 3.0);
+        row.iter_mut().for_each(|value| *value *= scale);
+    }
+    check("norms from 1e-3 to 1e3", &norms, &queries, dim, 20);
+
+    let mut zeros = random.values(3000 * dim);
+    zeros[dim..3 * dim].fill(0.0);
+    check("zero vectors", &zeros, &queries[..9 * dim], dim, 20);
+
+    // Docs that differ by less than float32 sums can tell.
+    let nearly: Vec<f32> = (0..4000).flat_map(|_| one.iter().map(|v| v * (1.0 + random.value() * 3e-7)).collect::<Vec<_>>()).collect();
+    check("nearly identical docs", &nearly, &queries[..20 * dim], dim, 10);
+
+    let common = random.values(dim);
+    let anisotropic: Vec<f32> =
+        (0..3000).flat_map(|_| common.iter().map(|v| 3.0 * v + random.value()).collect::<Vec<_>>()).collect();
+    check("mean cosine far from zero", &anisotropic, &queries, dim, 30);
+
+    let mut sorted = random.values(5000 * dim);
+    let direction = queries[..dim].to_vec();
+    let mut rows: Vec<Vec<f32>> = sorted.chunks_exact(dim).map(<[f32]>::to_vec).collect();
+    rows.sort_by(|a, b| scalar::dot_f64(a, &direction).total_cmp(&scalar::dot_f64(b, &direction)));
+    sorted = rows.concat();
+    check("docs sorted by similarity", &sorted, &queries[..2 * dim], dim, 10);
+
+    let huge: Vec<f32> = random.values(800 * dim).iter().map(|v| v * 1e18).collect();
+    check("sums near the end of float32", &huge, &queries[..3 * dim], dim, 5);
+    let tiny: Vec<f32> = random.values(800 * dim).iter().map(|v| v * 1e-30).collect();
+    let tiny_queries: Vec<f32> = queries[..3 * dim].iter().map(|v| v * 1e-12).collect();
+    check("products below the smallest float32", &tiny, &tiny_queries, dim, 5);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn random_cases_are_exact(
+        seed in any::<u64>(), dim in 1usize..80, docs in 1usize..1300, queries in 1usize..150, k_share in 0.0f64..1.0, levels in 2u64..50,
+    ) {
+        let mut random = Random::new(seed);
+        // Few levels make ties.
+        let mut values = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| (random.bits() % levels) as f32 / levels as f32 + 0.01).collect()
+        };
+        let (doc_values, query_values) = (values(docs * dim), values(queries * dim));
+        let k = ((docs as f64 * k_share) as usize).clamp(1, docs);
+        check("random", &doc_values, &query_values, dim, k);
+    }
+}
+
+/// A score beyond float32 cannot be stored, and is named instead.
+#[test]
+fn scores_beyond_float32_are_refused() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("docs.vec");
+    write_vectors(&path, &[1e25; 8]);
+    let file = VectorFile::open(&path, 4).expect("opens");
+    let engine = Engine::new(&file, 2, Metric::Dot, 1, true, Level::detected());
+    let error = engine.top_k(&[1e25; 4], |_| 17, &Monitor::new()).expect_err("overflow");
+    assert!(error.to_string().contains("query 17 and doc 0 have a score of 4e50"), "{error}");
+}
+
+#[test]
+fn cancelling_stops_the_scan() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("docs.vec");
+    write_vectors(&path, &[1.0; 4000]);
+    let file = VectorFile::open(&path, 4).expect("opens");
+    let engine = Engine::new(&file, 1000, Metric::Dot, 1, true, Level::detected());
+    let monitor = Monitor::new();
+    monitor.cancel();
+    let error = engine.top_k(&[1.0; 4], |row| row, &monitor).expect_err("cancelled");
+    assert!(matches!(error, knnscope::compute::Error::Cancelled));
+}

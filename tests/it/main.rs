@@ -1,0 +1,12 @@
+//! All integration tests in one binary, one file a subject.
+
+mod bad_input;
+mod command_line;
+mod exactness;
+mod golden;
+mod layering;
+mod real_window;
+mod resume;
+mod support;
+mod video;
+mod window;
