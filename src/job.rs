@@ -53,11 +53,7 @@ pub struct Progress {
 impl Progress {
     /// Share done, 0 to 1; 0 while the total is unknown.
     pub fn share(&self) -> f64 {
-        if self.total == 0 {
-            0.0
-        } else {
-            (self.done as f64 / self.total as f64).min(1.0)
-        }
+        if self.total == 0 { 0.0 } else { (self.done as f64 / self.total as f64).min(1.0) }
     }
 
     /// Units per second since the stage began; `None` in its first tenth of a second.
@@ -80,13 +76,7 @@ impl Default for Monitor {
 
 impl Monitor {
     pub fn new() -> Self {
-        let stage = Stage {
-            label: String::new(),
-            unit: "",
-            detail: String::new(),
-            total: 0,
-            started: Instant::now(),
-        };
+        let stage = Stage { label: String::new(), unit: "", detail: String::new(), total: 0, started: Instant::now() };
         Self {
             shared: Arc::new(Shared {
                 cancelled: AtomicBool::new(false),
@@ -100,13 +90,7 @@ impl Monitor {
     pub fn begin(&self, label: &str, unit: &'static str, total: u64) {
         let mut stage = self.stage();
         self.shared.done.store(0, Ordering::Relaxed);
-        *stage = Stage {
-            label: label.to_owned(),
-            unit,
-            detail: String::new(),
-            total,
-            started: Instant::now(),
-        };
+        *stage = Stage { label: label.to_owned(), unit, detail: String::new(), total, started: Instant::now() };
     }
 
     /// Says where in the stage the work is.
@@ -205,9 +189,7 @@ impl<T: Send + 'static> Job<T> {
 
     /// Waits for the outcome.
     pub fn wait(self) -> Outcome<T> {
-        self.results
-            .recv()
-            .unwrap_or_else(|_| Outcome::Panicked("the work ended without a result".to_owned()))
+        self.results.recv().unwrap_or_else(|_| Outcome::Panicked("the work ended without a result".to_owned()))
     }
 }
 

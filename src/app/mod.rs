@@ -19,7 +19,7 @@ pub use command::Command;
 use command::{Pick, Work};
 use notices::Notices;
 pub use state::Settings;
-use state::{ExportForm, ExportKind, Session, SelectionKey};
+use state::{ExportForm, ExportKind, SelectionKey, Session};
 use theme::Theme;
 use work::{FrameResult, Jobs, Source, TextCache};
 
@@ -90,11 +90,8 @@ impl App {
         let theme = Theme::of(settings.look());
         theme::install_fonts(ctx);
         theme.apply(ctx);
-        let first = if options.paths.is_empty() {
-            Command::OpenDemo
-        } else {
-            Command::OpenPaths(options.paths.clone())
-        };
+        let first =
+            if options.paths.is_empty() { Command::OpenDemo } else { Command::OpenPaths(options.paths.clone()) };
         Self {
             session: Session::new(&settings),
             saved_settings: settings.clone(),
@@ -170,7 +167,8 @@ impl App {
         if let Some(result) = self.jobs.digest.take() {
             match result {
                 Ok(Ok(digest)) => {
-                    let new = self.session.digest.as_ref().is_none_or(|old| old.store.folder() != digest.store.folder());
+                    let new =
+                        self.session.digest.as_ref().is_none_or(|old| old.store.folder() != digest.store.folder());
                     if new {
                         self.session.exported = None;
                         Settings::remember(&mut self.settings.recent_results, digest.store.folder());
@@ -320,7 +318,8 @@ impl App {
             }
             let form = &mut self.session.form;
             let text = path.to_string_lossy().into_owned();
-            let is_queries = name.contains("quer") || (!name.contains("doc") && !form.docs.is_empty() && form.queries.is_empty());
+            let is_queries =
+                name.contains("quer") || (!name.contains("doc") && !form.docs.is_empty() && form.queries.is_empty());
             let pick = if is_queries { Pick::Queries } else { Pick::Docs };
             if name.ends_with(".vec") {
                 self.accept_pick(pick, path);
@@ -354,16 +353,22 @@ impl App {
         let home = self.options.demo_home.clone();
         let (sender, receiver) = std::sync::mpsc::channel();
         self.jobs.finished_runs = Some(receiver);
-        self.jobs.scoring.start(ctx, "demo", move |monitor| {
-            work::prepare_demo(&home, &|store| drop(sender.send(store)), monitor)
-        });
+        self.jobs
+            .scoring
+            .start(ctx, "demo", move |monitor| work::prepare_demo(&home, &|store| drop(sender.send(store)), monitor));
     }
 
     fn ask_path(&mut self, pick: Pick, ctx: &egui::Context) {
         let form = &self.session.form;
         let near = match pick {
             Pick::Docs => &form.docs,
-            Pick::Queries => if form.queries.is_empty() { &form.docs } else { &form.queries },
+            Pick::Queries => {
+                if form.queries.is_empty() {
+                    &form.docs
+                } else {
+                    &form.queries
+                }
+            }
             Pick::OutputFolder => &form.output,
             Pick::Results => &form.output,
             Pick::ExportPlace => self.session.export_dialog.as_ref().map_or(&form.output, |dialog| &dialog.path),
@@ -487,9 +492,9 @@ impl App {
 
     fn start_digest(&mut self, ctx: &egui::Context, store: Arc<crate::compute::scores::ScoreStore>) {
         let (before, view) = (self.session.digest.clone(), self.session.view.clone());
-        self.jobs.digest.start(ctx, "digest", move |monitor| {
-            work::digest(Source::Store(store), before, &view, monitor)
-        });
+        self.jobs
+            .digest
+            .start(ctx, "digest", move |monitor| work::digest(Source::Store(store), before, &view, monitor));
     }
 
     /// Looks up single scores of the run that is shown, once it holds still.
@@ -543,7 +548,14 @@ impl App {
         self.session.export_dialog = None;
     }
 
-    fn start_export(&mut self, ctx: &egui::Context, path: PathBuf, rate: FrameRate, size: FrameSize, with_frames: bool) {
+    fn start_export(
+        &mut self,
+        ctx: &egui::Context,
+        path: PathBuf,
+        rate: FrameRate,
+        size: FrameSize,
+        with_frames: bool,
+    ) {
         let Some(digest) = self.session.digest.clone() else { return };
         let frames = with_frames.then(|| path.parent().map_or_else(PathBuf::new, Path::to_owned));
         let options = ExportOptions {
@@ -645,4 +657,3 @@ impl App {
         self.commands.push(command);
     }
 }
-

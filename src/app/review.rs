@@ -151,7 +151,11 @@ fn make_ready(
     let plan = ScorePlan::new(params)?;
     let done = finished_queries(&plan, output, SessionOptions { overwrite })?;
     let mut costs = vec![
-        format!("{}, {} scores", counted(plan.runs.len(), "run", "runs"), count(plan.queries_needed() * plan.params.top_k)),
+        format!(
+            "{}, {} scores",
+            counted(plan.runs.len(), "run", "runs"),
+            count(plan.queries_needed() * plan.params.top_k)
+        ),
         format!("writes {}, needs {} of memory", bytes(plan.bytes_to_write()), bytes(plan.peak_memory_bytes())),
     ];
     if done == plan.queries_needed() {
@@ -180,7 +184,9 @@ fn field_of(error: &Error, form: &Form) -> Field {
     match error {
         Error::Parameter { name: "dim", .. } | Error::DimMismatch { .. } => Field::Dim,
         Error::Parameter { name: "numDocs", .. } | Error::TooFewDocs { .. } => Field::NumDocs,
-        Error::Parameter { name: "topK", .. } | Error::TopKBeyondDocs { .. } | Error::MemoryBudget { .. } => Field::TopK,
+        Error::Parameter { name: "topK", .. } | Error::TopKBeyondDocs { .. } | Error::MemoryBudget { .. } => {
+            Field::TopK
+        }
         Error::Parameter { name: "M", .. } => Field::M,
         Error::Parameter { .. } => Field::N,
         Error::TornVectors { path, .. } | Error::NonFinite { path, .. } | Error::ZeroVector { path, .. } => {
@@ -216,9 +222,8 @@ fn look_at_vectors(review: &mut Review, field: Field, path: &str, dim: Option<us
     }
     let path = PathBuf::from(path);
     let outcome = match dim {
-        Some(dim) => VectorFile::open(&path, dim).map(|file| {
-            format!("{} of dim {}", counted(file.rows(), "row", "rows"), count(dim))
-        }),
+        Some(dim) => VectorFile::open(&path, dim)
+            .map(|file| format!("{} of dim {}", counted(file.rows(), "row", "rows"), count(dim))),
         None => VectorFile::file_size(&path).and_then(|size| {
             if size == 0 {
                 return Err(Error::EmptyVectors { dim: 1, path: path.clone() });

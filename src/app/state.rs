@@ -52,8 +52,7 @@ impl Settings {
     /// The saved settings; the defaults where there are none or they cannot be read.
     pub fn load(path: Option<&Path>) -> Self {
         let bytes = path.and_then(|path| std::fs::read(path).ok());
-        let mut settings: Self =
-            bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let mut settings: Self = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         settings.bins = settings.bins.clamp(1, MAX_BINS_IN_WINDOW);
         if !(MIN_SPEED..=MAX_SPEED).contains(&settings.frames_per_second) {
             settings.frames_per_second = Self::default().frames_per_second;

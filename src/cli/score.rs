@@ -100,7 +100,11 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
 fn missing_dim(docs: &Path) -> Error {
     let found = match (suggest_dim(docs), VectorFile::file_size(docs)) {
         (Ok(Some(dim)), Ok(size)) => {
-            format!("no --dim; {dim} looks right for {} (dims that fit: {})", docs.display(), list(&fitting_dims(size), 12))
+            format!(
+                "no --dim; {dim} looks right for {} (dims that fit: {})",
+                docs.display(),
+                list(&fitting_dims(size), 12)
+            )
         }
         (Err(error), _) | (_, Err(error)) => return error,
         (Ok(None), Ok(_)) => format!("no --dim, and no dim fits {}", docs.display()),

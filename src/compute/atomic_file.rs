@@ -31,12 +31,8 @@ impl AtomicFile {
         let temporary = temporary_name(path);
         // A link planted under the temporary name must not be followed.
         fs::remove_file(&temporary).ok();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&temporary)
-            .map_err(Error::write(path))?;
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).open(&temporary).map_err(Error::write(path))?;
         Ok(Self { file: Some(file), temporary, path: path.to_owned() })
     }
 
@@ -68,10 +64,8 @@ impl AtomicFile {
     /// durable too.
     pub fn commit_without_folder(mut self) -> Result<()> {
         let file = self.file.take().expect("open until commit, which consumes the value");
-        let outcome = file
-            .sync_all()
-            .and_then(|()| fs::rename(&self.temporary, &self.path))
-            .map_err(Error::write(&self.path));
+        let outcome =
+            file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.path)).map_err(Error::write(&self.path));
         if outcome.is_err() {
             fs::remove_file(&self.temporary).ok();
         }

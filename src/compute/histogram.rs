@@ -218,7 +218,10 @@ mod tests {
             .map(|bin| {
                 let (low, high) = (bins.edge(bin), bins.edge(bin + 1));
                 let last = bin + 1 == bins.count();
-                scores.iter().filter(|s| f64::from(**s) >= low && (f64::from(**s) < high || (last && f64::from(**s) <= high))).count() as u64
+                scores
+                    .iter()
+                    .filter(|s| f64::from(**s) >= low && (f64::from(**s) < high || (last && f64::from(**s) <= high)))
+                    .count() as u64
             })
             .collect()
     }

@@ -175,7 +175,9 @@ impl Encoder {
         for (row, pixels) in self.rgba.data_mut(0).chunks_mut(stride).zip(frame.rgba.chunks_exact(row_bytes)) {
             row[..row_bytes].copy_from_slice(pixels);
         }
-        self.scaler.run(&self.rgba, &mut self.yuv).map_err(|error| video_error(&self.path, "convert colours", error))?;
+        self.scaler
+            .run(&self.rgba, &mut self.yuv)
+            .map_err(|error| video_error(&self.path, "convert colours", error))?;
         self.yuv.set_pts(Some(self.frames));
         self.frames += 1;
         self.encoder.send_frame(&self.yuv).map_err(|error| video_error(&self.path, "encode a frame", error))?;
@@ -227,8 +229,7 @@ impl Encoder {
 fn scaler(width: u32, height: u32) -> std::result::Result<software::scaling::Context, libav::Error> {
     use software::scaling::Flags;
     let flags = Flags::BILINEAR | Flags::ACCURATE_RND | Flags::FULL_CHR_H_INT | Flags::BITEXACT;
-    let mut scaler =
-        software::scaling::Context::get(Pixel::RGBA, width, height, Pixel::YUV420P, width, height, flags)?;
+    let mut scaler = software::scaling::Context::get(Pixel::RGBA, width, height, Pixel::YUV420P, width, height, flags)?;
     const FULL_RANGE: i32 = 1;
     const LIMITED_RANGE: i32 = 0;
     const UNCHANGED: i32 = 1 << 16;
@@ -255,13 +256,9 @@ mod tests {
 
     #[test]
     fn frame_rates_are_exact() {
-        for (text, numerator, denominator) in [
-            ("2", 2, 1),
-            ("0.5", 1, 2),
-            ("29.97", 2997, 100),
-            ("30000/1001", 30_000, 1001),
-            ("10", 10, 1),
-        ] {
+        for (text, numerator, denominator) in
+            [("2", 2, 1), ("0.5", 1, 2), ("29.97", 2997, 100), ("30000/1001", 30_000, 1001), ("10", 10, 1)]
+        {
             assert_eq!(text.parse::<FrameRate>().expect(text), FrameRate { numerator, denominator }, "{text}");
         }
         for text in ["0", "-1", "nan", "inf", "300", "1/0", "x", "", "1/100"] {

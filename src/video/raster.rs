@@ -1,8 +1,6 @@
 //! Draws a scene. Pure arithmetic on bundled outlines: the same pixels on every machine.
 
-use tiny_skia::{
-    FillRule, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform,
-};
+use tiny_skia::{FillRule, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform};
 
 use super::fonts;
 use super::palette::Color;
@@ -25,7 +23,8 @@ impl Frame {
 
     /// The frame as a PNG file, without transparency.
     pub fn to_png(&self) -> Vec<u8> {
-        let rgb: Vec<u8> = self.rgba.as_chunks::<4>().0.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+        let rgb: Vec<u8> =
+            self.rgba.as_chunks::<4>().0.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
         let mut bytes = Vec::new();
         let encoder = image::codecs::png::PngEncoder::new_with_quality(
             &mut bytes,

@@ -18,11 +18,34 @@ pub enum Align {
 /// One thing to draw; coordinates in pixels, y downwards.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
-    Rect { x: f32, y: f32, width: f32, height: f32, color: Color },
+    Rect {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        color: Color,
+    },
     /// A card: filled, with a thin border and round corners.
-    Card { x: f32, y: f32, width: f32, height: f32, radius: f32, fill: Color, border: Color },
+    Card {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        radius: f32,
+        fill: Color,
+        border: Color,
+    },
     /// `y` is the baseline. `upwards`: rotated a quarter turn against the clock.
-    Text { x: f32, y: f32, size: f32, face: Face, align: Align, upwards: bool, color: Color, text: String },
+    Text {
+        x: f32,
+        y: f32,
+        size: f32,
+        face: Face,
+        align: Align,
+        upwards: bool,
+        color: Color,
+        text: String,
+    },
 }
 
 /// A frame before it is drawn.
@@ -237,26 +260,22 @@ impl Sheet {
         let headline = content.headline();
         let caution = content.caution();
         let (line_height, padding, mono, large) = (34.0 * unit, 24.0 * unit, 24.0, 52.0);
-        let value_width = lines.iter().map(|(_, value)| fonts::width(Face::Mono, mono * unit, value)).fold(0.0, f32::max);
+        let value_width =
+            lines.iter().map(|(_, value)| fonts::width(Face::Mono, mono * unit, value)).fold(0.0, f32::max);
         let lines_width = fonts::width(Face::Mono, mono * unit, "scores  ") + value_width;
         let caution_width = caution.as_ref().map_or(0.0, |text| fonts::width(Face::Medium, 20.0 * unit, text));
         let inner = fonts::width(Face::Bold, large * unit, &headline).max(lines_width).max(caution_width);
         let (width, height) = (
             inner + 2.0 * padding,
-            2.0 * padding + (large + 10.0) * unit + line_height * lines.len() as f32
+            2.0 * padding
+                + (large + 10.0) * unit
+                + line_height * lines.len() as f32
                 + if caution.is_some() { 36.0 * unit } else { 0.0 },
         );
-        let x = if mass_is_right(content.histogram) { plot.left + 32.0 * unit } else { plot.right - 32.0 * unit - width };
+        let x =
+            if mass_is_right(content.histogram) { plot.left + 32.0 * unit } else { plot.right - 32.0 * unit - width };
         let y = plot.top + 16.0 * unit;
-        self.items.push(Item::Card {
-            x,
-            y,
-            width,
-            height,
-            radius: 12.0 * unit,
-            fill: inks.card,
-            border: inks.rule,
-        });
+        self.items.push(Item::Card { x, y, width, height, radius: 12.0 * unit, fill: inks.card, border: inks.rule });
         let mut baseline = y + padding + large * 0.78 * unit;
         self.text(x + padding, baseline, large, Face::Bold, Align::Left, inks.ink, headline);
         baseline += 14.0 * unit;
@@ -319,9 +338,12 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_within() {
-        for (low, high, wanted, first, last, digits) in
-            [(0.0, 4.5, 6, 0.0, 4.0, 0), (0.1976, 0.93, 10, 0.2, 0.9, 1), (-3.0, 12.0, 5, 0.0, 10.0, 0), (0.0, 0.002, 4, 0.0, 0.002, 4)]
-        {
+        for (low, high, wanted, first, last, digits) in [
+            (0.0, 4.5, 6, 0.0, 4.0, 0),
+            (0.1976, 0.93, 10, 0.2, 0.9, 1),
+            (-3.0, 12.0, 5, 0.0, 10.0, 0),
+            (0.0, 0.002, 4, 0.0, 0.002, 4),
+        ] {
             let (values, found) = ticks(low, high, wanted);
             assert!((values[0] - first).abs() < 1e-9 && (values[values.len() - 1] - last).abs() < 1e-9, "{values:?}");
             assert_eq!(found, digits, "{low}..{high}: {values:?}");

@@ -51,39 +51,128 @@ fn bad_vectors_and_parameters_are_named() {
         ("missing", score(&missing, queries, usual), 1, vec!["missing.vec: cannot be read: there is no such file"]),
         ("empty", score(&at("empty.vec"), queries, usual), 1, vec!["empty.vec: is empty; expected rows of 6 float32"]),
         ("directory", score(text(folder), queries, usual), 1, vec!["is a directory; expected a vector file"]),
-        ("torn", score(&at("torn.vec"), queries, usual), 1, vec!["torn.vec: has 245 bytes", "whole number of rows of dim 6 (24 bytes each)", "No dim fits"]),
-        ("other dim", score(&at("five.vec"), queries, usual), 1, vec!["five.vec: has 140 bytes", "Dims that would fit: 5, 7, 35"]),
-        ("queries of another dim", score(docs, &at("five.vec"), usual), 1, vec!["five.vec: has 140 bytes", "rows of dim 6"]),
+        (
+            "torn",
+            score(&at("torn.vec"), queries, usual),
+            1,
+            vec!["torn.vec: has 245 bytes", "whole number of rows of dim 6 (24 bytes each)", "No dim fits"],
+        ),
+        (
+            "other dim",
+            score(&at("five.vec"), queries, usual),
+            1,
+            vec!["five.vec: has 140 bytes", "Dims that would fit: 5, 7, 35"],
+        ),
+        (
+            "queries of another dim",
+            score(docs, &at("five.vec"), usual),
+            1,
+            vec!["five.vec: has 140 bytes", "rows of dim 6"],
+        ),
         ("NaN", score(&at("nan.vec"), queries, usual), 1, vec!["nan.vec: row 31, dimension 4 is NaN"]),
-        ("NaN in queries", score(docs, &at("nan.vec"), "--dim 6 --top-k 3 -N 40"), 1, vec!["nan.vec: row 31, dimension 4"]),
+        (
+            "NaN in queries",
+            score(docs, &at("nan.vec"), "--dim 6 --top-k 3 -N 40"),
+            1,
+            vec!["nan.vec: row 31, dimension 4"],
+        ),
         ("infinity", score(&at("inf.vec"), queries, usual), 1, vec!["inf.vec: row 31, dimension 4 is -inf"]),
-        ("zero vector", score(&at("zero.vec"), queries, "--dim 6 --top-k 3 -N 4 --metric angular"), 1, vec!["zero.vec: row 31 is a zero vector", "use dot or euclidean"]),
-        ("no dim", score(docs, queries, "--top-k 3 -N 4"), 2, vec!["dim: expected the dimensions of the vectors", "looks right"]),
-        ("dim 0", score(docs, queries, "--dim 0 -N 4"), 2, vec!["dim: expected a whole number from 1 to 65,536, found 0"]),
+        (
+            "zero vector",
+            score(&at("zero.vec"), queries, "--dim 6 --top-k 3 -N 4 --metric angular"),
+            1,
+            vec!["zero.vec: row 31 is a zero vector", "use dot or euclidean"],
+        ),
+        (
+            "no dim",
+            score(docs, queries, "--top-k 3 -N 4"),
+            2,
+            vec!["dim: expected the dimensions of the vectors", "looks right"],
+        ),
+        (
+            "dim 0",
+            score(docs, queries, "--dim 0 -N 4"),
+            2,
+            vec!["dim: expected a whole number from 1 to 65,536, found 0"],
+        ),
         ("dim negative", score(docs, queries, "--dim -6 -N 4"), 2, vec!["invalid value '-6' for '--dim"]),
-        ("numDocs beyond", score(docs, queries, "--dim 6 --num-docs 61 -N 4 --top-k 3"), 2, vec!["numDocs: 61 asked for, but the file has 60 rows at dim 6"]),
-        ("numDocs 0", score(docs, queries, "--dim 6 --num-docs 0 -N 4 --top-k 3"), 2, vec!["numDocs: expected a whole number of at least 1, found 0"]),
-        ("topK beyond", score(docs, queries, "--dim 6 --top-k 61 -N 4"), 2, vec!["topK: 61 asked for, but only 60 docs are searched"]),
-        ("topK 0", score(docs, queries, "--dim 6 --top-k 0 -N 4"), 2, vec!["topK: expected a whole number of at least 1, found 0"]),
+        (
+            "numDocs beyond",
+            score(docs, queries, "--dim 6 --num-docs 61 -N 4 --top-k 3"),
+            2,
+            vec!["numDocs: 61 asked for, but the file has 60 rows at dim 6"],
+        ),
+        (
+            "numDocs 0",
+            score(docs, queries, "--dim 6 --num-docs 0 -N 4 --top-k 3"),
+            2,
+            vec!["numDocs: expected a whole number of at least 1, found 0"],
+        ),
+        (
+            "topK beyond",
+            score(docs, queries, "--dim 6 --top-k 61 -N 4"),
+            2,
+            vec!["topK: 61 asked for, but only 60 docs are searched"],
+        ),
+        (
+            "topK 0",
+            score(docs, queries, "--dim 6 --top-k 0 -N 4"),
+            2,
+            vec!["topK: expected a whole number of at least 1, found 0"],
+        ),
         ("N empty", score(docs, queries, "--dim 6 -N ,"), 2, vec!["N: expected whole numbers of at least 1"]),
         ("N zero", score(docs, queries, "--dim 6 -N 0"), 2, vec!["found 0"]),
         ("N negative", score(docs, queries, "--dim 6 -N -3"), 2, vec!["found -3"]),
         ("N no number", score(docs, queries, "--dim 6 -N four"), 2, vec!["found four"]),
-        ("M zero", score(docs, queries, "--dim 6 -N 4 -M 0 --top-k 3"), 2, vec!["M: expected a whole number of at least 1, found 0"]),
-        ("too large", score(docs, queries, "--dim 6 -N 9223372036854775807,9223372036854775806 -M 3 --top-k 3"), 2, vec!["numbers too large to multiply"]),
-        ("too large by topK", score(docs, queries, "--dim 6 -N 9223372036854775807 --top-k 3"), 2, vec!["numbers too large to multiply"]),
+        (
+            "M zero",
+            score(docs, queries, "--dim 6 -N 4 -M 0 --top-k 3"),
+            2,
+            vec!["M: expected a whole number of at least 1, found 0"],
+        ),
+        (
+            "too large",
+            score(docs, queries, "--dim 6 -N 9223372036854775807,9223372036854775806 -M 3 --top-k 3"),
+            2,
+            vec!["numbers too large to multiply"],
+        ),
+        (
+            "too large by topK",
+            score(docs, queries, "--dim 6 -N 9223372036854775807 --top-k 3"),
+            2,
+            vec!["numbers too large to multiply"],
+        ),
         ("too many runs", score(docs, queries, "--dim 6 -N 1 -M 10001 --top-k 3"), 2, vec!["at most 10,000 runs"]),
-        ("memory", score(docs, queries, "--dim 6 -N 4 --top-k 3 --memory 1k"), 2, vec!["memory: this plan needs at least", "--memory"]),
-        ("threads", score(docs, queries, "--dim 6 -N 4 --top-k 3 --threads 0"), 2, vec!["threads: expected a whole number from 1"]),
+        (
+            "memory",
+            score(docs, queries, "--dim 6 -N 4 --top-k 3 --memory 1k"),
+            2,
+            vec!["memory: this plan needs at least", "--memory"],
+        ),
+        (
+            "threads",
+            score(docs, queries, "--dim 6 -N 4 --top-k 3 --threads 0"),
+            2,
+            vec!["threads: expected a whole number from 1"],
+        ),
         ("metric", score(docs, queries, "--dim 6 -N 4 --metric manhattan"), 2, vec!["metric: expected dot"]),
         ("unknown flag", score(docs, queries, "--dim 6 -N 4 --fast"), 2, vec!["unexpected argument '--fast'"]),
-        ("disk full", score(docs, queries, "--dim 6 -N 9000000000000000 --top-k 60"), 1, vec!["not enough space", "Free some space"]),
+        (
+            "disk full",
+            score(docs, queries, "--dim 6 -N 9000000000000000 --top-k 60"),
+            1,
+            vec!["not enough space", "Free some space"],
+        ),
     ] {
         check(&Case { name, args, code, told }, &out);
     }
     let command = knnscope(&["scoer"]);
     assert_eq!(command.status.code(), Some(2));
-    assert!(stderr(&command).contains("expected a command (score, video, demo) or an existing file"), "{}", stderr(&command));
+    assert!(
+        stderr(&command).contains("expected a command (score, video, demo) or an existing file"),
+        "{}",
+        stderr(&command)
+    );
     let window = knnscope(&[text(folder)]);
     assert_eq!(window.status.code(), Some(1));
     assert!(stderr(&window).contains("no display") && stderr(&window).contains("knnscope demo"), "{}", stderr(&window));
@@ -122,29 +211,82 @@ fn damaged_results_are_named() {
     let outside = vectors.folder.path().join("outside.bin");
     fs::write(&outside, vec![0u8; 24]).expect("written");
     let cases: Vec<(&str, Box<dyn Fn(&Path)>, &str)> = vec![
-        ("no manifest", act(|folder| fs::remove_file(folder.join("manifest.json")).expect("removed")), "there is no manifest.json"),
-        ("empty manifest", act(|folder| fs::write(folder.join("manifest.json"), "").expect("written")), "is empty; expected JSON"),
-        ("no JSON", act(|folder| fs::write(folder.join("manifest.json"), "scores").expect("written")), "is no valid JSON"),
-        ("other types", edit("\"dim\": 6", "\"dim\": \"six\""), "dim: expected a whole number of at least 1, found the text \"six\""),
+        (
+            "no manifest",
+            act(|folder| fs::remove_file(folder.join("manifest.json")).expect("removed")),
+            "there is no manifest.json",
+        ),
+        (
+            "empty manifest",
+            act(|folder| fs::write(folder.join("manifest.json"), "").expect("written")),
+            "is empty; expected JSON",
+        ),
+        (
+            "no JSON",
+            act(|folder| fs::write(folder.join("manifest.json"), "scores").expect("written")),
+            "is no valid JSON",
+        ),
+        (
+            "other types",
+            edit("\"dim\": 6", "\"dim\": \"six\""),
+            "dim: expected a whole number of at least 1, found the text \"six\"",
+        ),
         ("negative", edit("\"topK\": 3", "\"topK\": -3"), "topK: expected a whole number of at least 1, found -3"),
-        ("overflowing", edit("\"numScores\": 6", "\"numScores\": 99999999999999999999999"), "runs[0].numScores: expected a whole number"),
-        ("absolute", edit("\"file\": \"scores_N2_M0.bin\"", "\"file\": \"/etc/hostname\""), "runs[0].file: expected the plain name"),
-        ("climbing", edit("\"file\": \"scores_N2_M0.bin\"", "\"file\": \"../outside.bin\""), "runs[0].file: expected the plain name"),
-        ("missing file", act(|folder| fs::remove_file(folder.join("scores_N2_M0.bin")).expect("removed")), "scores_N2_M0.bin: cannot be read"),
-        ("shorter file", act(|folder| fs::write(folder.join("scores_N4_M0.bin"), [0u8; 40]).expect("written")), "expected 48 bytes (12 float32 scores), found 40"),
-        ("empty file", act(|folder| fs::write(folder.join("scores_N4_M0.bin"), "").expect("written")), "expected 48 bytes (12 float32 scores), found 0"),
-        ("NaN", act(|folder| write_vectors(&folder.join("scores_N2_M0.bin"), &[1.0, 2.0, f32::NAN, 0.0, 0.0, 0.0])), "score 2 is NaN"),
+        (
+            "overflowing",
+            edit("\"numScores\": 6", "\"numScores\": 99999999999999999999999"),
+            "runs[0].numScores: expected a whole number",
+        ),
+        (
+            "absolute",
+            edit("\"file\": \"scores_N2_M0.bin\"", "\"file\": \"/etc/hostname\""),
+            "runs[0].file: expected the plain name",
+        ),
+        (
+            "climbing",
+            edit("\"file\": \"scores_N2_M0.bin\"", "\"file\": \"../outside.bin\""),
+            "runs[0].file: expected the plain name",
+        ),
+        (
+            "missing file",
+            act(|folder| fs::remove_file(folder.join("scores_N2_M0.bin")).expect("removed")),
+            "scores_N2_M0.bin: cannot be read",
+        ),
+        (
+            "shorter file",
+            act(|folder| fs::write(folder.join("scores_N4_M0.bin"), [0u8; 40]).expect("written")),
+            "expected 48 bytes (12 float32 scores), found 40",
+        ),
+        (
+            "empty file",
+            act(|folder| fs::write(folder.join("scores_N4_M0.bin"), "").expect("written")),
+            "expected 48 bytes (12 float32 scores), found 0",
+        ),
+        (
+            "NaN",
+            act(|folder| write_vectors(&folder.join("scores_N2_M0.bin"), &[1.0, 2.0, f32::NAN, 0.0, 0.0, 0.0])),
+            "score 2 is NaN",
+        ),
         #[cfg(unix)]
-        ("link out", act(|folder| {
-            let file = folder.join("scores_N2_M0.bin");
-            fs::remove_file(&file).expect("removed");
-            std::os::unix::fs::symlink(folder.join("../outside.bin"), file).expect("linked");
-        }), "is a link out of the folder"),
-        ("no runs", Box::new(|folder: &Path| {
-            let mut json: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).expect("there")).expect("JSON");
-            json["runs"] = serde_json::json!([]);
-            fs::write(folder.join("manifest.json"), json.to_string()).expect("written");
-        }), "has no finished runs yet"),
+        (
+            "link out",
+            act(|folder| {
+                let file = folder.join("scores_N2_M0.bin");
+                fs::remove_file(&file).expect("removed");
+                std::os::unix::fs::symlink(folder.join("../outside.bin"), file).expect("linked");
+            }),
+            "is a link out of the folder",
+        ),
+        (
+            "no runs",
+            Box::new(|folder: &Path| {
+                let mut json: serde_json::Value =
+                    serde_json::from_slice(&fs::read(folder.join("manifest.json")).expect("there")).expect("JSON");
+                json["runs"] = serde_json::json!([]);
+                fs::write(folder.join("manifest.json"), json.to_string()).expect("written");
+            }),
+            "has no finished runs yet",
+        ),
     ];
     for (name, damage, found) in cases {
         fs::remove_dir_all(&damaged).ok();

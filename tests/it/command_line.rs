@@ -47,7 +47,9 @@ fn the_demo_makes_scores_frames_and_video_without_a_display() {
     let output = knnscope(&["demo", "--output-dir", text(folder.path())]);
     assert!(output.status.success(), "{}", stderr(&output));
     let there = |name: &str| folder.path().join(name).is_file();
-    assert!(there("manifest.json") && there("exact_nn_histogram.mp4") && there("frame_0000.png") && there("frame_0029.png"));
+    assert!(
+        there("manifest.json") && there("exact_nn_histogram.mp4") && there("frame_0000.png") && there("frame_0029.png")
+    );
     assert!(!there("frame_0030.png"));
     assert!(folder.path().join("vectors/wordnet-minilm-384d.docs.csv").is_file());
     assert!(folder.path().join("vectors/WORDNET-LICENSE.txt").is_file());

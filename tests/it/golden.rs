@@ -17,11 +17,26 @@ fn the_scores_are_those_of_the_replaced_tool() {
     let manifest = golden.manifest();
     let folder = tempfile::tempdir().expect("temporary folder");
     let n_values = manifest.n_values.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-    let (docs, queries) = (wordnet.join("wordnet-minilm-384d.docs.vec"), wordnet.join("wordnet-minilm-384d.queries.vec"));
+    let (docs, queries) =
+        (wordnet.join("wordnet-minilm-384d.docs.vec"), wordnet.join("wordnet-minilm-384d.queries.vec"));
     let output = knnscope(&[
-        "score", "-docs", text(&docs), "-queries", text(&queries), "-dim", &manifest.dim.to_string(),
-        "-numDocs", &manifest.num_docs.to_string(), "-topK", &manifest.top_k.to_string(), "-N", &n_values,
-        "-M", &manifest.m_repeats.to_string(), "-outputDir", text(folder.path()),
+        "score",
+        "-docs",
+        text(&docs),
+        "-queries",
+        text(&queries),
+        "-dim",
+        &manifest.dim.to_string(),
+        "-numDocs",
+        &manifest.num_docs.to_string(),
+        "-topK",
+        &manifest.top_k.to_string(),
+        "-N",
+        &n_values,
+        "-M",
+        &manifest.m_repeats.to_string(),
+        "-outputDir",
+        text(folder.path()),
     ]);
     assert!(output.status.success(), "{}", stderr(&output));
     let ours = ScoreStore::open(folder.path()).expect("our results open");
@@ -29,7 +44,10 @@ fn the_scores_are_those_of_the_replaced_tool() {
     let top_k = manifest.top_k as usize;
     let mut largest = 0.0f64;
     for (index, (our_run, their_run)) in ours.runs().iter().zip(golden.runs()).enumerate() {
-        assert_eq!((our_run.n, our_run.m, our_run.query_start_index), (their_run.n, their_run.m, their_run.query_start_index));
+        assert_eq!(
+            (our_run.n, our_run.m, our_run.query_start_index),
+            (their_run.n, their_run.m, their_run.query_start_index)
+        );
         let (ours, theirs) = (scores_of(&ours, index), scores_of(&golden, index));
         for (our_query, their_query) in ours.chunks_exact(top_k).zip(theirs.chunks_exact(top_k)) {
             assert!(our_query.is_sorted_by(|a, b| a >= b), "ours is descending");

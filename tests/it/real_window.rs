@@ -17,7 +17,11 @@ impl Drop for Running {
 }
 
 fn is_installed(program: &str) -> bool {
-    Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status().is_ok_and(|s| s.success())
+    Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
 }
 
 fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {

@@ -81,7 +81,8 @@ fn queries_wrap_around_and_give_the_same_scores_again() {
     }
     let manifest: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).expect("there")).expect("JSON");
-    let starts: Vec<_> = manifest["runs"].as_array().expect("runs").iter().map(|run| run["queryStartIndex"].as_u64()).collect();
+    let starts: Vec<_> =
+        manifest["runs"].as_array().expect("runs").iter().map(|run| run["queryStartIndex"].as_u64()).collect();
     assert_eq!(starts, [Some(0), Some(3), Some(6), Some(26)], "it counts on past the file");
 }
 
@@ -130,7 +131,10 @@ fn another_session_is_refused_unless_told() {
         let output = score(&more);
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.contains("holds another session") && told.contains(difference) && told.contains("--overwrite"), "{told}");
+        assert!(
+            told.contains("holds another session") && told.contains(difference) && told.contains("--overwrite"),
+            "{told}"
+        );
         assert_eq!(results(&folder), before, "nothing was touched");
     }
     let output = score(&["-N", "6", "--top-k", "3", "--no-ids", "--overwrite"]);

@@ -7,9 +7,7 @@ use knnscope::compute::error::Error;
 use knnscope::compute::scores::ScoreStore;
 use knnscope::job::Monitor;
 use knnscope::video::palette::Color;
-use knnscope::video::{
-    Encoder, ExportOptions, Frame, FrameRate, FrameSize, Look, VIDEO_NAME, export,
-};
+use knnscope::video::{Encoder, ExportOptions, Frame, FrameRate, FrameSize, Look, VIDEO_NAME, export};
 
 use crate::support::{Vectors, knnscope, shared, stderr, text};
 
@@ -32,8 +30,13 @@ fn decode(path: &Path) -> Decoded {
     assert_eq!(decoder.format(), libav::format::Pixel::YUV420P);
     assert_eq!(decoder.color_space(), libav::color::Space::BT709);
     let mut scaler = libav::software::scaling::Context::get(
-        decoder.format(), decoder.width(), decoder.height(), libav::format::Pixel::RGBA, decoder.width(),
-        decoder.height(), libav::software::scaling::Flags::BILINEAR,
+        decoder.format(),
+        decoder.width(),
+        decoder.height(),
+        libav::format::Pixel::RGBA,
+        decoder.width(),
+        decoder.height(),
+        libav::software::scaling::Flags::BILINEAR,
     )
     .expect("a scaler");
     let mut frames = Vec::new();
@@ -43,7 +46,12 @@ fn decode(path: &Path) -> Decoded {
             let mut rgba = libav::frame::Video::empty();
             scaler.run(&decoded, &mut rgba).expect("converted");
             let row_bytes = decoded.width() as usize * 4;
-            let pixels = rgba.data(0).chunks(rgba.stride(0)).take(decoded.height() as usize).flat_map(|row| row[..row_bytes].to_vec()).collect();
+            let pixels = rgba
+                .data(0)
+                .chunks(rgba.stride(0))
+                .take(decoded.height() as usize)
+                .flat_map(|row| row[..row_bytes].to_vec())
+                .collect();
             frames.push(Frame { width: decoded.width(), height: decoded.height(), rgba: pixels });
         }
     };
@@ -78,7 +86,19 @@ fn the_video_holds_every_run_at_its_rate_in_its_colours() {
     let (vectors, folder) = results();
     for (rate, numerator, denominator) in [("2", 2, 1), ("29.97", 2997, 100)] {
         let out = vectors.folder.path().join(format!("out {rate}"));
-        let output = knnscope(&["video", "--input-dir", text(&folder), "--output-dir", text(&out), "--fps", rate, "--size", "640x360", "--bins", "20"]);
+        let output = knnscope(&[
+            "video",
+            "--input-dir",
+            text(&folder),
+            "--output-dir",
+            text(&out),
+            "--fps",
+            rate,
+            "--size",
+            "640x360",
+            "--bins",
+            "20",
+        ]);
         assert!(output.status.success(), "{}", stderr(&output));
         let decoded = decode(&out.join(VIDEO_NAME));
         assert_eq!(decoded.codec, libav::codec::Id::H264);
@@ -112,13 +132,28 @@ fn the_same_bytes_on_any_number_of_threads_and_nothing_else() {
     let (vectors, folder) = results();
     let read = |threads: &str, flag: &str| {
         let out = vectors.folder.path().join(format!("out {threads}{flag}"));
-        let mut args = vec!["video", "--input-dir", text(&folder), "--output-dir", text(&out), "--threads", threads, "--size", "640x360", "--quiet"];
+        let mut args = vec![
+            "video",
+            "--input-dir",
+            text(&folder),
+            "--output-dir",
+            text(&out),
+            "--threads",
+            threads,
+            "--size",
+            "640x360",
+            "--quiet",
+        ];
         args.extend(Some(flag).filter(|flag| !flag.is_empty()));
         let output = knnscope(&args);
         assert!(output.status.success(), "{}", stderr(&output));
-        let mut files: Vec<_> = std::fs::read_dir(&out).expect("there").map(|entry| entry.expect("readable").path()).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(&out).expect("there").map(|entry| entry.expect("readable").path()).collect();
         files.sort();
-        files.into_iter().map(|path| (path.file_name().expect("a name").to_owned(), std::fs::read(&path).expect("readable"))).collect::<Vec<_>>()
+        files
+            .into_iter()
+            .map(|path| (path.file_name().expect("a name").to_owned(), std::fs::read(&path).expect("readable")))
+            .collect::<Vec<_>>()
     };
     let one = read("1", "");
     assert_eq!(one.len(), 7, "six frames and a video, nothing hidden");
@@ -152,7 +187,8 @@ fn a_cancelled_or_failed_export_leaves_what_was_there() {
     let error = export(&store, &options(&out), &monitor).expect_err("cancelled");
     assert!(matches!(error, Error::Cancelled));
     assert_eq!(std::fs::read(out.join(VIDEO_NAME)).expect("still there"), before);
-    let names: Vec<_> = std::fs::read_dir(&out).expect("there").map(|entry| entry.expect("readable").file_name()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(&out).expect("there").map(|entry| entry.expect("readable").file_name()).collect();
     assert_eq!(names.len(), 7, "{names:?}");
 
     let file = vectors.folder.path().join("file");
@@ -192,7 +228,17 @@ fn all_scores_equal_is_shown_not_refused() {
 fn results_of_the_replaced_tool_become_a_video() {
     let Some(results) = shared("video of the other tool's results", "luceneutil-run") else { return };
     let folder = tempfile::tempdir().expect("temporary folder");
-    let output = knnscope(&["video", "-inputDir", text(&results), "-outputDir", text(folder.path()), "-fps", "4", "-bins", "80"]);
+    let output = knnscope(&[
+        "video",
+        "-inputDir",
+        text(&results),
+        "-outputDir",
+        text(folder.path()),
+        "-fps",
+        "4",
+        "-bins",
+        "80",
+    ]);
     assert!(output.status.success(), "{}", stderr(&output));
     let decoded = decode(&folder.path().join(VIDEO_NAME));
     assert_eq!(decoded.frames.len(), ScoreStore::open(&results).expect("opens").runs().len());

@@ -18,8 +18,11 @@ struct Window {
 impl Window {
     fn open(paths: Vec<PathBuf>) -> Self {
         let home = tempfile::tempdir().expect("temporary folder");
-        let options =
-            AppOptions { paths, settings: Some(home.path().join("settings.json")), demo_home: home.path().join("demo") };
+        let options = AppOptions {
+            paths,
+            settings: Some(home.path().join("settings.json")),
+            demo_home: home.path().join("demo"),
+        };
         let harness = Harness::builder()
             .with_size([1440.0, 900.0])
             .build_eframe(move |context| App::new(&context.egui_ctx, options));

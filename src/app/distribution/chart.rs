@@ -231,10 +231,16 @@ fn view_controls(app: &mut App, ui: &mut egui::Ui) {
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let exporting = app.jobs.export.is_busy();
-            let button = egui::Button::new(RichText::new("Export video").family(theme::medium()).color(app.theme.paper))
-                .fill(if exporting { app.theme.rule_strong } else { app.theme.exact });
+            let button =
+                egui::Button::new(RichText::new("Export video").family(theme::medium()).color(app.theme.paper))
+                    .fill(if exporting { app.theme.rule_strong } else { app.theme.exact });
             let hint = "Write exact_nn_histogram.mp4 of all runs into the results folder (Ctrl+E)";
-            if ui.add_enabled(!exporting, button).on_hover_text(hint).on_disabled_hover_text("An export is going on").clicked() {
+            if ui
+                .add_enabled(!exporting, button)
+                .on_hover_text(hint)
+                .on_disabled_hover_text("An export is going on")
+                .clicked()
+            {
                 app.commands.push(Command::ExportVideo);
             }
             if ui.button("Export as…").on_hover_text("Choose place, size and speed of the video").clicked() {

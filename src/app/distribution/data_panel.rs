@@ -18,13 +18,57 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     ui.label(RichText::new("DATA").small().family(theme::medium()).color(theme.ink_soft));
 
     let notes = Notes { review: review.as_ref(), theme };
-    path_field(ui, &notes, "Docs", "docs.vec: type, choose or drop", &mut form.docs, Field::Docs, Pick::Docs, &settings.recent_docs, commands);
-    path_field(ui, &notes, "Queries", "queries.vec: type, choose or drop", &mut form.queries, Field::Queries, Pick::Queries, &settings.recent_queries, commands);
+    path_field(
+        ui,
+        &notes,
+        "Docs",
+        "docs.vec: type, choose or drop",
+        &mut form.docs,
+        Field::Docs,
+        Pick::Docs,
+        &settings.recent_docs,
+        commands,
+    );
+    path_field(
+        ui,
+        &notes,
+        "Queries",
+        "queries.vec: type, choose or drop",
+        &mut form.queries,
+        Field::Queries,
+        Pick::Queries,
+        &settings.recent_queries,
+        commands,
+    );
     number_row(ui, &notes, "Dim", "384", &mut form.dim, Field::Dim, "Dimensions of the vectors: the length of one row");
-    number_row(ui, &notes, "Num docs", "all", &mut form.num_docs, Field::NumDocs, "Search only the first docs of the file");
+    number_row(
+        ui,
+        &notes,
+        "Num docs",
+        "all",
+        &mut form.num_docs,
+        Field::NumDocs,
+        "Search only the first docs of the file",
+    );
     number_row(ui, &notes, "Top-k", "100", &mut form.top_k, Field::TopK, "Nearest docs kept for each query");
-    number_row(ui, &notes, "N", "10,100,1000", &mut form.n_values, Field::N, "Numbers of queries; each N is a series of runs");
-    number_row(ui, &notes, "M", "5", &mut form.m_repeats, Field::M, "Repeats of each N, every one with the next queries");
+    number_row(
+        ui,
+        &notes,
+        "N",
+        "10,100,1000",
+        &mut form.n_values,
+        Field::N,
+        "Numbers of queries; each N is a series of runs",
+    );
+    number_row(
+        ui,
+        &notes,
+        "M",
+        "5",
+        &mut form.m_repeats,
+        Field::M,
+        "Repeats of each N, every one with the next queries",
+    );
     row(ui, "Metric", "What near means", |ui| {
         let combo = egui::ComboBox::from_id_salt("metric")
             .width(ui.available_width())
@@ -36,12 +80,23 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             });
         combo.response.accessible_name("Metric");
     });
-    path_field(ui, &notes, "Output folder", "where the results go", &mut form.output, Field::Output, Pick::OutputFolder, &[], commands);
+    path_field(
+        ui,
+        &notes,
+        "Output folder",
+        "where the results go",
+        &mut form.output,
+        Field::Output,
+        Pick::OutputFolder,
+        &[],
+        commands,
+    );
     if review.as_ref().is_some_and(|review| review.other_session) || form.overwrite {
         ui.checkbox(&mut form.overwrite, "Overwrite the session in this folder")
             .on_hover_text("Its score files and manifest are removed when scoring starts");
     }
-    ui.checkbox(&mut form.keep_ids, "Keep doc ids").on_hover_text("Stores which doc made each score, as many bytes as the scores");
+    ui.checkbox(&mut form.keep_ids, "Keep doc ids")
+        .on_hover_text("Stores which doc made each score, as many bytes as the scores");
 
     ui.separator();
     let ready = review.as_ref().and_then(|review| review.ready.as_ref());
@@ -59,9 +114,13 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         (None, Some(review)) => ("Score".to_owned(), Some(review.missing.unwrap_or("see the fields above"))),
         (None, None) => ("Score".to_owned(), Some("looking at the fields")),
     };
-    let button = egui::Button::new(RichText::new(text).family(theme::medium()).color(if why_not.is_none() { theme.paper } else { theme.ink_soft }))
-        .min_size(egui::vec2(ui.available_width(), 36.0))
-        .fill(if why_not.is_none() { theme.exact } else { theme.rule });
+    let button = egui::Button::new(RichText::new(text).family(theme::medium()).color(if why_not.is_none() {
+        theme.paper
+    } else {
+        theme.ink_soft
+    }))
+    .min_size(egui::vec2(ui.available_width(), 36.0))
+    .fill(if why_not.is_none() { theme.exact } else { theme.rule });
     let response = ui.add_enabled(why_not.is_none(), button);
     if response.on_hover_text("Start in the background (Ctrl+Enter)").clicked() {
         commands.push(Command::StartScoring);
@@ -100,7 +159,11 @@ fn path_field(
     ui.horizontal(|ui| {
         ui.label(name);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if ui.button(RichText::new("Choose…").small()).on_hover_text(format!("Choose {}", name.to_lowercase())).clicked() {
+            if ui
+                .button(RichText::new("Choose…").small())
+                .on_hover_text(format!("Choose {}", name.to_lowercase()))
+                .clicked()
+            {
                 commands.push(Command::Pick(pick));
             }
             if !recent.is_empty() {
@@ -115,7 +178,9 @@ fn path_field(
             }
         });
     });
-    let edit = TextEdit::singleline(text).hint_text(RichText::new(hint).color(notes.theme.ink_soft)).desired_width(f32::INFINITY);
+    let edit = TextEdit::singleline(text)
+        .hint_text(RichText::new(hint).color(notes.theme.ink_soft))
+        .desired_width(f32::INFINITY);
     let response = ui.add(edit);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
     if !text.is_empty() {
@@ -124,7 +189,15 @@ fn path_field(
     notes.show(ui, field);
 }
 
-fn number_row(ui: &mut egui::Ui, notes: &Notes<'_>, name: &str, hint: &str, text: &mut String, field: Field, explain: &str) {
+fn number_row(
+    ui: &mut egui::Ui,
+    notes: &Notes<'_>,
+    name: &str,
+    hint: &str,
+    text: &mut String,
+    field: Field,
+    explain: &str,
+) {
     row(ui, name, explain, |ui| {
         let edit = TextEdit::singleline(text)
             .hint_text(RichText::new(hint).color(notes.theme.ink_soft))

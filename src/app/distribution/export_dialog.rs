@@ -45,7 +45,8 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         }
         ui.horizontal(|ui| {
             let name = if dialog.what == ExportKind::Video { "Export" } else { "Save" };
-            let button = egui::Button::new(RichText::new(name).family(theme::medium()).color(theme.paper)).fill(theme.exact);
+            let button =
+                egui::Button::new(RichText::new(name).family(theme::medium()).color(theme.paper)).fill(theme.exact);
             if ui.add_enabled(wrong.is_none(), button).clicked() {
                 commands.push(Command::ExportAsAsked);
             }

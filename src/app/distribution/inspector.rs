@@ -34,9 +34,11 @@ pub fn show(app: &App, ui: &mut egui::Ui) {
     ui.add_space(8.0);
     heading(ui, theme, "SCORES IN VIEW");
     let range = (digest.set.bins.low(), digest.set.bins.high());
-    let selection = app.session.selection.as_ref().filter(|(key, _)| {
-        key.run == index && key.range == range && key.folder == digest.store.folder()
-    });
+    let selection = app
+        .session
+        .selection
+        .as_ref()
+        .filter(|(key, _)| key.run == index && key.range == range && key.folder == digest.store.folder());
     match selection {
         Some((_, selection)) => rows(ui, theme, selection),
         None if app.session.player.playing => {
@@ -57,7 +59,9 @@ fn this_run(ui: &mut egui::Ui, theme: &Theme, digest: &Digest, index: usize) {
     let (manifest, run) = (digest.store.manifest(), &digest.store.runs()[index]);
     let first = run.query_start_index;
     let queries = match manifest.query_rows {
-        Some(rows) if first >= rows || first + run.n > rows => format!("{} from row {}, wrapping", grouped(run.n), grouped(first % rows)),
+        Some(rows) if first >= rows || first + run.n > rows => {
+            format!("{} from row {}, wrapping", grouped(run.n), grouped(first % rows))
+        }
         _ => format!("rows {} to {}", grouped(first), grouped(first + run.n - 1)),
     };
     let pairs_per_sec = run.n as f64 * manifest.num_docs as f64 / run.elapsed_sec.max(1e-9);
@@ -133,6 +137,7 @@ fn entry(ui: &mut egui::Ui, theme: &Theme, kind: &str, row: Option<u64>, text: O
         None => String::new(),
     };
     let line = if words.is_empty() { format!("{kind} {number}") } else { words };
-    let label = egui::Label::new(RichText::new(line).small().color(if kind == "query" { theme.ink } else { theme.ink_soft }));
+    let label =
+        egui::Label::new(RichText::new(line).small().color(if kind == "query" { theme.ink } else { theme.ink_soft }));
     ui.add(label.wrap()).on_hover_text(format!("{kind}, {number}"));
 }

@@ -37,12 +37,17 @@ fn top_bar(app: &mut App, ui: &mut egui::Ui) {
         ui.add_space(8.0);
         let (title, hint) = match (&app.session.digest, app.session.is_demo) {
             (Some(_), true) => (demo::ABOUT.to_owned(), "Choose your own docs and queries at the left".to_owned()),
-            (Some(digest), false) => (digest.store.folder().display().to_string(), "The results folder that is shown".to_owned()),
+            (Some(digest), false) => {
+                (digest.store.folder().display().to_string(), "The results folder that is shown".to_owned())
+            }
             (None, _) => (String::new(), String::new()),
         };
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let (name, hint_theme) =
-                if app.settings.dark { ("Light", "Switch to the light look") } else { ("Dark", "Switch to the dark look") };
+            let (name, hint_theme) = if app.settings.dark {
+                ("Light", "Switch to the light look")
+            } else {
+                ("Dark", "Switch to the dark look")
+            };
             if ui.button(name).on_hover_text(hint_theme).clicked() {
                 app.commands.push(Command::ToggleTheme);
             }
@@ -53,7 +58,11 @@ fn top_bar(app: &mut App, ui: &mut egui::Ui) {
             if ui.button("Commands").on_hover_text("All commands and their keys (Ctrl+K)").clicked() {
                 app.commands.push(Command::ShowPalette);
             }
-            if ui.button("Open results…").on_hover_text("Open a results folder (Ctrl+O), or drop one on the window").clicked() {
+            if ui
+                .button("Open results…")
+                .on_hover_text("Open a results folder (Ctrl+O), or drop one on the window")
+                .clicked()
+            {
                 app.commands.push(Command::Pick(super::command::Pick::Results));
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -108,10 +117,8 @@ fn status_line(app: &mut App, ui: &mut egui::Ui) {
 fn progress_row(ui: &mut egui::Ui, theme: &Theme, work: Work, progress: &Progress, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         ui.label(RichText::new(&progress.stage).family(theme::medium()));
-        let bar = egui::ProgressBar::new(progress.share() as f32)
-            .desired_width(180.0)
-            .desired_height(8.0)
-            .fill(theme.exact);
+        let bar =
+            egui::ProgressBar::new(progress.share() as f32).desired_width(180.0).desired_height(8.0).fill(theme.exact);
         ui.add(bar);
         let mut parts = Vec::new();
         if progress.total > 0 {

@@ -16,7 +16,11 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         ui.horizontal(|ui| {
             transport(app, ui);
             ui.add_space(8.0);
-            let label = if run_count == 0 { "no runs".to_owned() } else { format!("run {} of {}", count(index + 1), count(run_count)) };
+            let label = if run_count == 0 {
+                "no runs".to_owned()
+            } else {
+                format!("run {} of {}", count(index + 1), count(run_count))
+            };
             let label_width = 110.0;
             let width = (ui.available_width() - label_width - 8.0).max(80.0);
             strip(app, ui, width);
@@ -77,9 +81,13 @@ fn strip(app: &mut App, ui: &mut egui::Ui, width: f32) {
     let painter = ui.painter_at(rect.expand(4.0));
     let x_of = |run: usize| rect.left() + rect.width() * run as f32 / run_count as f32;
     let runs = &digest.store.runs()[..run_count];
-    let bar = egui::Rect::from_min_max(egui::pos2(rect.left(), rect.bottom() - 12.0), egui::pos2(rect.right(), rect.bottom() - 4.0));
+    let bar = egui::Rect::from_min_max(
+        egui::pos2(rect.left(), rect.bottom() - 12.0),
+        egui::pos2(rect.right(), rect.bottom() - 4.0),
+    );
     for (start, end) in segments(runs.iter().map(|run| run.n)) {
-        let segment = egui::Rect::from_x_y_ranges(x_of(start)..=(x_of(end) - 2.0).max(x_of(start) + 1.0), bar.y_range());
+        let segment =
+            egui::Rect::from_x_y_ranges(x_of(start)..=(x_of(end) - 2.0).max(x_of(start) + 1.0), bar.y_range());
         painter.rect_filled(segment, 2.0, theme.rule_strong.gamma_multiply(0.45));
         let reached = x_of(index + 1).clamp(segment.left(), segment.right());
         if index >= start {
@@ -95,7 +103,13 @@ fn strip(app: &mut App, ui: &mut egui::Ui, width: f32) {
     if let Some(first) = (0..run_count).find(|&run| digest.store.reused_queries(run).is_some_and(|reused| reused > 0)) {
         let x = x_of(first);
         painter.vline(x, rect.y_range(), egui::Stroke::new(2.0, theme.attention));
-        painter.text(egui::pos2(x + 4.0, rect.top()), Align2::LEFT_TOP, "reused queries", FontId::proportional(11.0), theme.attention);
+        painter.text(
+            egui::pos2(x + 4.0, rect.top()),
+            Align2::LEFT_TOP,
+            "reused queries",
+            FontId::proportional(11.0),
+            theme.attention,
+        );
     }
     let head = egui::pos2((x_of(index) + x_of(index + 1)) / 2.0, bar.center().y);
     painter.circle(head, 7.0, theme.paper, egui::Stroke::new(2.0, theme.exact));

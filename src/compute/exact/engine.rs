@@ -22,7 +22,10 @@ pub const TILE: usize = TILE_QUERIES;
 const TILE_QUERIES: usize = 384;
 const TILE_DOCS: usize = 384;
 /// Pieces of work per thread, so that the last ones to finish leave few cores idle.
-const TASKS_PER_THREAD: usize = 8;
+const TASKS_PER_THREAD: usize = 2;
+/// Queries whose candidates are decided together, and candidates at most.
+const DECIDED_QUERIES: usize = 96;
+const DECIDED_PAIRS: usize = 1 << 18;
 /// Queries that are scored in one go at most.
 const PASS_QUERIES: usize = 16 * TILE_QUERIES;
 /// Doc norms are kept for the whole session when they take at most this share of the budget.
@@ -55,7 +58,7 @@ impl EngineSize {
             let queries = pass * (dim * 4 + 8) + threads * tile * dim * 4;
             // Held twice while a clean-up decides, and per shard of the docs.
             let working = threads * tile * (TILE_DOCS as u64 * 4 + candidates * 20);
-            let decided = pass * candidates * 12;
+            let decided = pass * candidates * 12 + threads * (DECIDED_PAIRS as u64 + top_k) * 40;
             // One result being computed, one in the queue, one being written.
             let results = 3 * pass * top_k * 8;
             kept + queries + working + decided + results
@@ -108,9 +111,9 @@ impl<'a> Engine<'a> {
             Self { docs, num_docs, metric, top_k, bound: ErrorBound::new(metric, docs.dim()), level, norms: None };
         if norms_kept {
             let tiles = num_docs.div_ceil(TILE_DOCS);
-            let norms = (0..tiles).into_par_iter().flat_map_iter(|tile| {
-                engine.compute_norms(tile * TILE_DOCS..((tile + 1) * TILE_DOCS).min(num_docs))
-            });
+            let norms = (0..tiles)
+                .into_par_iter()
+                .flat_map_iter(|tile| engine.compute_norms(tile * TILE_DOCS..((tile + 1) * TILE_DOCS).min(num_docs)));
             engine.norms = Some(norms.collect());
         }
         engine
@@ -146,30 +149,56 @@ impl<'a> Engine<'a> {
             })
             .collect::<Result<_>>()?;
 
-        let mut result =
-            TopK { scores: vec![0.0; query_count * self.top_k], docs: vec![0; query_count * self.top_k] };
+        let candidates = |index: usize| {
+            let (tile, in_tile) = (index / tile_queries, index % tile_queries);
+            let parts = found[tile * shards..(tile + 1) * shards].iter().map(|shard| shard[in_tile].as_slice());
+            Candidates::merge(self.top_k, parts)
+        };
+        let mut result = TopK { scores: vec![0.0; query_count * self.top_k], docs: vec![0; query_count * self.top_k] };
+        let group = (DECIDED_PAIRS / self.top_k).clamp(1, DECIDED_QUERIES);
         let overflow = result
             .scores
-            .par_chunks_mut(self.top_k)
-            .zip(result.docs.par_chunks_mut(self.top_k))
+            .par_chunks_mut(group * self.top_k)
+            .zip(result.docs.par_chunks_mut(group * self.top_k))
             .enumerate()
-            .map(|(index, (scores, docs))| {
-                let query = &queries[index * dim..(index + 1) * dim];
-                let (tile, in_tile) = (index / tile_queries, index % tile_queries);
-                let parts = found[tile * shards..(tile + 1) * shards].iter().map(|shard| shard[in_tile].as_slice());
-                let candidates = Candidates::merge(self.top_k, parts);
-                let nearest = self.nearest(query, candidates, self.top_k);
-                for (slot, (score, doc)) in nearest.into_iter().enumerate() {
-                    scores[slot] = score as f32;
-                    docs[slot] = doc;
-                    if !scores[slot].is_finite() {
-                        return Err(Error::ScoreOverflow { query_row: query_row(index), doc: doc as usize, score });
+            .map(|(number, (scores, docs))| {
+                let first = number * group;
+                let group = first..(first + group).min(query_count);
+                let nearest = self.decide(&queries[group.start * dim..group.end * dim], group.clone().map(candidates));
+                let slots = scores.iter_mut().zip(docs);
+                for (place, ((score_slot, doc_slot), (score, doc))) in
+                    slots.zip(nearest.into_iter().flatten()).enumerate()
+                {
+                    (*score_slot, *doc_slot) = (score as f32, doc);
+                    if !score_slot.is_finite() {
+                        let query_row = query_row(first + place / self.top_k);
+                        return Err(Error::ScoreOverflow { query_row, doc: doc as usize, score });
                     }
                 }
                 Ok(())
             })
             .find_map_first(|outcome| outcome.err());
         overflow.map_or(Ok(result), Err)
+    }
+
+    /// The k nearest of each query's candidates, decided in float64, nearest first.
+    ///
+    /// Goes through the candidates of all queries in the order of the docs, so that the file is read
+    /// forwards, and a doc that several queries want only once.
+    fn decide(&self, queries: &[f32], candidates: impl Iterator<Item = Vec<u32>>) -> Vec<Vec<(f64, u32)>> {
+        let dim = self.docs.dim();
+        let mut pairs: Vec<(u32, u32)> =
+            candidates.zip(0..).flat_map(|(docs, query)| docs.into_iter().map(move |doc| (doc, query))).collect();
+        pairs.sort_unstable();
+        let query_norms: Vec<f64> = queries.chunks_exact(dim).map(|query| self.query_norm(query)).collect();
+        let mut scored: Vec<Vec<(f64, u32)>> = vec![Vec::new(); query_norms.len()];
+        for (doc, query) in pairs {
+            let index = query as usize;
+            let score = self.exact_score(&queries[index * dim..(index + 1) * dim], query_norms[index], doc);
+            scored[index].push((score, doc));
+        }
+        scored.iter_mut().for_each(|scored| self.keep_nearest(scored, self.top_k));
+        scored
     }
 
     /// Scans `docs` for a tile of queries; returns for each query the docs that may be among its k
@@ -215,8 +244,12 @@ impl<'a> Engine<'a> {
                 let candidate = Candidate::new(survivor.key, error, (first + doc) as u32);
                 candidates[query].push(candidate, |docs, k| {
                     let query = &queries[query * dim..(query + 1) * dim];
-                    let nearest = self.nearest(query, std::mem::take(docs), k);
-                    docs.extend(nearest.into_iter().map(|(_, doc)| doc));
+                    let norm = self.query_norm(query);
+                    let mut scored: Vec<_> =
+                        docs.iter().map(|&doc| (self.exact_score(query, norm, doc), doc)).collect();
+                    self.keep_nearest(&mut scored, k);
+                    docs.clear();
+                    docs.extend(scored.into_iter().map(|(_, doc)| doc));
                 });
             }
             monitor.advance((query_count * doc_count) as u64)?;
@@ -239,43 +272,34 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The `k` nearest of `docs`, decided in float64, nearest first, ties to the lower doc.
-    fn nearest(&self, query: &[f32], docs: Vec<u32>, k: usize) -> Vec<(f64, u32)> {
-        let query_norm = match self.metric {
-            Metric::Cosine => kernels::dot_f64(self.level, query, query).sqrt(),
-            _ => 0.0,
-        };
-        // Rows lie anywhere in the file: the one after the next is on its way while this one is scored.
-        let ahead = docs.iter().skip(2).map(Some).chain([None, None]);
-        let mut scored: Vec<(f64, u32)> = docs
-            .iter()
-            .zip(ahead)
-            .map(|(&doc, later)| {
-                if let Some(&later) = later {
-                    kernels::prefetch(self.docs.row(later as usize));
-                }
-                (self.exact_score(query, query_norm, self.docs.row(doc as usize)), doc)
-            })
-            .collect();
-        let order =
-            |a: &(f64, u32), b: &(f64, u32)| self.metric.nearest_first(a.0, b.0).then_with(|| a.1.cmp(&b.1));
+    /// Leaves the `k` nearest of `scored`, nearest first, ties to the lower doc.
+    fn keep_nearest(&self, scored: &mut Vec<(f64, u32)>, k: usize) {
+        let order = |a: &(f64, u32), b: &(f64, u32)| self.metric.nearest_first(a.0, b.0).then_with(|| a.1.cmp(&b.1));
         if scored.len() > k {
             scored.select_nth_unstable_by(k - 1, order);
             scored.truncate(k);
         }
         scored.sort_unstable_by(order);
-        scored
+    }
+
+    /// What [`Engine::exact_score`] needs of a query.
+    fn query_norm(&self, query: &[f32]) -> f64 {
+        match self.metric {
+            Metric::Cosine => kernels::dot_f64(self.level, query, query).sqrt(),
+            Metric::Dot | Metric::Euclidean => 0.0,
+        }
     }
 
     /// The score that decides and is stored: float64, added in the order of [`kernels::dot_f64`].
-    fn exact_score(&self, query: &[f32], query_norm: f64, doc: &[f32]) -> f64 {
+    fn exact_score(&self, query: &[f32], query_norm: f64, doc: u32) -> f64 {
+        let row = self.docs.row(doc as usize);
         match self.metric {
-            Metric::Dot => kernels::dot_f64(self.level, query, doc),
+            Metric::Dot => kernels::dot_f64(self.level, query, row),
             Metric::Cosine => {
-                let doc_norm = kernels::dot_f64(self.level, doc, doc).sqrt();
-                kernels::dot_f64(self.level, query, doc) / (query_norm * doc_norm)
+                let doc_norm = kernels::dot_f64(self.level, row, row).sqrt();
+                kernels::dot_f64(self.level, query, row) / (query_norm * doc_norm)
             }
-            Metric::Euclidean => kernels::squared_distance_f64(self.level, query, doc).sqrt(),
+            Metric::Euclidean => kernels::squared_distance_f64(self.level, query, row).sqrt(),
         }
     }
 

@@ -94,12 +94,7 @@ impl ScorePlan {
         let num_docs = params.num_docs.unwrap_or(docs.rows());
         check_positive("numDocs", num_docs)?;
         if num_docs > docs.rows() {
-            return Err(Error::TooFewDocs {
-                num_docs,
-                rows: docs.rows(),
-                dim: params.dim,
-                path: params.docs.clone(),
-            });
+            return Err(Error::TooFewDocs { num_docs, rows: docs.rows(), dim: params.dim, path: params.docs.clone() });
         }
         if u32::try_from(num_docs).is_err() {
             return Err(Error::Parameter {
@@ -181,8 +176,7 @@ impl ScorePlan {
         let no_zero_rows = self.params.metric == Metric::Cosine;
         self.docs.check_rows(0..docs, no_zero_rows, &Monitor::new())?;
         self.queries.check_rows(0..queries, no_zero_rows, &Monitor::new())?;
-        let engine =
-            Engine::new(&self.docs, docs, self.params.metric, self.params.top_k, true, Level::detected());
+        let engine = Engine::new(&self.docs, docs, self.params.metric, self.params.top_k, true, Level::detected());
         // The first time warms caches and pages; the better of the others is what lasts.
         let mut secs = f64::INFINITY;
         for round in 0..3 {

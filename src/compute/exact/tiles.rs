@@ -23,8 +23,6 @@ impl Tiles {
     pub fn set_queries(&mut self, queries: &[f32], dim: usize) {
         self.packed.pack(queries, dim);
         self.columns.clear();
-        let count = self.packed.count();
-        self.columns.extend((0..dim * count).map(|index| queries[index % count * dim + index / count]));
     }
 
     /// Appends the pairs whose key reaches the filter's threshold.
@@ -35,6 +33,9 @@ impl Tiles {
             return;
         }
         let (dim, query_count) = (self.packed.dim(), self.packed.count());
+        if self.columns.is_empty() {
+            self.packed.copy_columns(&mut self.columns);
+        }
         let doc_count = docs.len() / dim;
         self.scores.resize(query_count * doc_count, 0.0);
         // A column of the result is one doc, so that the scores of all queries lie together.

@@ -148,7 +148,9 @@ mod tests {
     #[test]
     fn shared_floors_only_rise() {
         let shared = SharedFloor::default();
-        for (raise, highest) in [(-3.5, -3.5), (-7.0, -3.5), (-0.0, -0.0), (2.5, 2.5), (f32::NEG_INFINITY, 2.5), (1.0, 2.5)] {
+        for (raise, highest) in
+            [(-3.5, -3.5), (-7.0, -3.5), (-0.0, -0.0), (2.5, 2.5), (f32::NEG_INFINITY, 2.5), (1.0, 2.5)]
+        {
             assert_eq!(shared.raise(raise), highest);
         }
         for value in [f32::NEG_INFINITY, -1e30, -1e-40, -0.0, 0.0, 1e-40, 3.0, f32::INFINITY] {

@@ -43,6 +43,16 @@ impl PackedQueries {
         self.dim
     }
 
+    /// Appends the queries dimension by dimension, without the filling: dim × query_count.
+    pub fn copy_columns(&self, columns: &mut Vec<f32>) {
+        for dimension in 0..self.dim {
+            for (index, panel) in self.panels().enumerate() {
+                let lanes = PANEL.min(self.count - index * PANEL);
+                columns.extend_from_slice(&panel[dimension * PANEL..dimension * PANEL + lanes]);
+            }
+        }
+    }
+
     /// One panel a chunk.
     pub fn panels(&self) -> impl Iterator<Item = &[f32]> {
         self.values.chunks_exact(PANEL * self.dim)
@@ -90,8 +100,8 @@ pub fn scalar(queries: &PackedQueries, docs: &[f32], filter: TileFilter<'_>, sur
 #[cfg(target_arch = "x86_64")]
 pub mod avx512 {
     use std::arch::x86_64::{
-        __m512, _CMP_NLT_UQ, _MM_HINT_T0, _mm_prefetch, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_ps,
-        _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
+        __m512, _CMP_NLT_UQ, _MM_HINT_T0, _mm_prefetch, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
+        _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
     };
 
     use super::{DOCS, PANEL, PackedQueries, Survivor, TileFilter};
@@ -100,6 +110,8 @@ pub mod avx512 {
     const VECTORS: usize = PANEL / LANES;
     /// Dimensions by which the queries of a panel are brought from the second-level cache ahead of use.
     const AHEAD: usize = 8;
+    /// Dimensions in one turn of the inner loop.
+    const UNROLL: usize = 4;
 
     /// See [`super::super::fused_survivors`].
     #[target_feature(enable = "avx512f,avx512vl,avx2")]
@@ -159,24 +171,48 @@ pub mod avx512 {
         assert!(panel.len() == dim * PANEL && rows.iter().all(|row| row.len() == dim));
         let mut sums = [[_mm512_setzero_ps(); VECTORS]; DOCS];
         let rows: [*const f32; DOCS] = std::array::from_fn(|index| rows[index].as_ptr());
-        let mut query = panel.as_ptr();
-        for dimension in 0..dim {
-            // SAFETY: the panel has dim × PANEL values and every row dim, as asserted.
-            unsafe {
-                let queries: [__m512; VECTORS] = std::array::from_fn(|vector| _mm512_loadu_ps(query.add(vector * LANES)));
-                for vector in 0..VECTORS {
-                    // A hint that may pass the end of the panel; nothing is read.
-                    _mm_prefetch::<_MM_HINT_T0>(query.wrapping_add(AHEAD * PANEL + vector * LANES).cast());
-                }
-                query = query.add(PANEL);
-                for (sums, row) in sums.iter_mut().zip(rows) {
-                    let doc = _mm512_set1_ps(*row.add(dimension));
-                    for (sum, &values) in sums.iter_mut().zip(&queries) {
-                        *sum = _mm512_fmadd_ps(values, doc, *sum);
-                    }
+        let query = panel.as_ptr();
+        let mut dimension = 0;
+        while dimension + UNROLL <= dim {
+            for next in 0..UNROLL {
+                // SAFETY: the panel has dim × PANEL values and every row dim, as asserted.
+                unsafe { step(query, &rows, dimension + next, &mut sums) };
+            }
+            dimension += UNROLL;
+        }
+        for rest in dimension..dim {
+            // SAFETY: as above.
+            unsafe { step(query, &rows, rest, &mut sums) };
+        }
+        sums
+    }
+
+    /// Adds one dimension to the sums of a tile.
+    ///
+    /// # Safety
+    /// `panel` holds more than `dimension` × PANEL + PANEL values, every row more than `dimension`.
+    #[target_feature(enable = "avx512f,avx512vl,avx2")]
+    #[inline]
+    unsafe fn step(
+        panel: *const f32,
+        rows: &[*const f32; DOCS],
+        dimension: usize,
+        sums: &mut [[__m512; VECTORS]; DOCS],
+    ) {
+        let query = panel.wrapping_add(dimension * PANEL);
+        for vector in 0..VECTORS {
+            // A hint that may pass the end of the panel; nothing is read.
+            _mm_prefetch::<_MM_HINT_T0>(query.wrapping_add(AHEAD * PANEL + vector * LANES).cast());
+        }
+        // SAFETY: the caller promises that these values are there.
+        unsafe {
+            let queries: [__m512; VECTORS] = std::array::from_fn(|vector| _mm512_loadu_ps(query.add(vector * LANES)));
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let doc = _mm512_set1_ps(*row.add(dimension));
+                for (sum, &values) in sums.iter_mut().zip(&queries) {
+                    *sum = _mm512_fmadd_ps(values, doc, *sum);
                 }
             }
         }
-        sums
     }
 }

@@ -54,7 +54,9 @@ pub fn survivors(scores: &[f32], thresholds: &[f32], scales: &[f32], offsets: &[
     for (doc, row) in scores.chunks_exact(query_count).enumerate() {
         let (scale, offset) = (scales[doc], offsets[doc]);
         // Not `>=`: NaN must survive.
-        let lives = |score: f32, threshold: f32| !matches!((score * scale - offset).partial_cmp(&threshold), Some(std::cmp::Ordering::Less));
+        let lives = |score: f32, threshold: f32| {
+            !matches!((score * scale - offset).partial_cmp(&threshold), Some(std::cmp::Ordering::Less))
+        };
         let (blocks, rest) = row.as_chunks::<LANES>();
         for (block, (scores, thresholds)) in blocks.iter().zip(threshold_blocks).enumerate() {
             // Nearly always nobody in a block survives; then one wide compare is all.

@@ -99,8 +99,7 @@ impl Manifest {
                 (!same).then(|| "the docs file has other content now".to_owned())
             })
             .or_else(|| {
-                let same = self.queries_fingerprint == other.queries_fingerprint
-                    && self.query_rows == other.query_rows;
+                let same = self.queries_fingerprint == other.queries_fingerprint && self.query_rows == other.query_rows;
                 (!same).then(|| "the queries file has other content now".to_owned())
             })
     }
@@ -117,7 +116,10 @@ fn parse(bytes: &[u8]) -> std::result::Result<Manifest, String> {
         .array("nValues")?
         .iter()
         .enumerate()
-        .map(|(index, value)| number(value, 1).map_err(|found| expected(&format!("nValues[{index}]"), "a whole number of at least 1", &found)))
+        .map(|(index, value)| {
+            number(value, 1)
+                .map_err(|found| expected(&format!("nValues[{index}]"), "a whole number of at least 1", &found))
+        })
         .collect::<std::result::Result<_, _>>()?;
     let metric = match root.optional_text("metric")? {
         None => Metric::Dot,
@@ -185,11 +187,8 @@ fn parse_run(keys: &Keys<'_>, top_k: u64) -> std::result::Result<RunRecord, Stri
 
 /// A file of a session lies in its folder: no path, no climbing, nothing hidden in the name.
 fn plain_name(place: &str, name: &str) -> std::result::Result<(), String> {
-    let plain = !name.is_empty()
-        && name != "."
-        && name != ".."
-        && !name.contains(['/', '\\', '\0'])
-        && !name.contains(':');
+    let plain =
+        !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0']) && !name.contains(':');
     if plain { Ok(()) } else { Err(expected(place, "the plain name of a file in this folder", &format!("{name:?}"))) }
 }
 

@@ -98,7 +98,8 @@ pub fn finished_queries(plan: &ScorePlan, folder: &Path, options: SessionOptions
 
 /// The manifest of the session before its first run.
 fn manifest_of(plan: &ScorePlan) -> Result<Manifest> {
-    let named = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
+    let named =
+        |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
     Ok(Manifest {
         docs: named(plan.docs.path()),
         queries: named(plan.queries.path()),
@@ -156,9 +157,14 @@ fn finished_runs(
         return refused(difference.to_owned());
     }
     // A run whose files did not survive is missing, and so is what follows it.
-    let size = |name: &String| fs::symlink_metadata(folder.join(name)).ok().filter(fs::Metadata::is_file).map(|data| data.len());
+    let size = |name: &String| {
+        fs::symlink_metadata(folder.join(name)).ok().filter(fs::Metadata::is_file).map(|data| data.len())
+    };
     let intact = |run: &super::RunRecord| {
-        [Some(&run.file), run.ids_file.as_ref()].into_iter().flatten().all(|name| size(name) == Some(run.num_scores * 4))
+        [Some(&run.file), run.ids_file.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(|name| size(name) == Some(run.num_scores * 4))
     };
     let count = found.runs.iter().take_while(|run| intact(run)).count();
     Ok(Some(found.runs.into_iter().take(count).collect()))
@@ -222,7 +228,8 @@ fn write_all(
                 while next < range.end {
                     let started = Instant::now();
                     let source = next % query_rows;
-                    let queries = step.min(range.end - next).min(query_rows - source).min(writer.run_end(source) - source);
+                    let queries =
+                        step.min(range.end - next).min(query_rows - source).min(writer.run_end(source) - source);
                     let (scores, docs) = writer.read_back(source, queries)?;
                     let found = TopK { scores, docs };
                     append(&mut writer, &found, started.elapsed().as_secs_f64(), monitor, on_run)?;

@@ -33,13 +33,7 @@ struct OpenRun {
 
 impl SessionWriter {
     /// Makes and locks `folder`, which is empty of sessions or holds the runs of `manifest`.
-    pub fn create(
-        folder: &Path,
-        manifest: Manifest,
-        runs: Vec<RunSpec>,
-        top_k: usize,
-        keep_ids: bool,
-    ) -> Result<Self> {
+    pub fn create(folder: &Path, manifest: Manifest, runs: Vec<RunSpec>, top_k: usize, keep_ids: bool) -> Result<Self> {
         let created_folder = !folder.exists();
         fs::create_dir_all(folder).map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
         let lock = File::open(folder).map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
@@ -226,8 +220,6 @@ impl Drop for SessionWriter {
 fn read_at(path: &Path, open: Option<&AtomicFile>, offset: u64, bytes: &mut [u8]) -> Result<()> {
     match open {
         Some(file) => file.read_at(offset, bytes),
-        None => File::open(path)
-            .and_then(|file| file.read_exact_at(bytes, offset))
-            .map_err(Error::read(path)),
+        None => File::open(path).and_then(|file| file.read_exact_at(bytes, offset)).map_err(Error::read(path)),
     }
 }

@@ -8,8 +8,7 @@ use super::vec_file::{MAX_DIM, VectorFile};
 use crate::compute::error::{Error, Result};
 
 /// Dims of well-known embedding models, most common first.
-const COMMON: [usize; 18] =
-    [384, 768, 1024, 1536, 512, 256, 100, 300, 128, 3072, 200, 96, 50, 64, 960, 2048, 4096, 32];
+const COMMON: [usize; 18] = [384, 768, 1024, 1536, 512, 256, 100, 300, 128, 3072, 200, 96, 50, 64, 960, 2048, 4096, 32];
 
 /// The dims that divide a file of `file_bytes` into whole rows, most likely first: those of common
 /// models, or where none fits all divisors of at least 2.
