@@ -315,7 +315,7 @@ mod tests {
     fn without_looping_it_stops_at_the_end_and_starts_over() {
         let mut player = Player::new(false);
         player.toggle(0.0, 2);
-        assert_eq!(player.advance(5.0, 2, 10.0, false).is_some(), true);
+        assert!(player.advance(5.0, 2, 10.0, false).is_some());
         assert_eq!(player.advance(5.5, 2, 10.0, false), None);
         assert_eq!((player.index, player.playing), (1, false));
         player.toggle(6.0, 2);

@@ -7,11 +7,12 @@ use std::sync::Once;
 use ffmpeg_next as libav;
 use libav::util::color;
 use libav::util::format::Pixel;
-use libav::{Dictionary, Packet, Rational, codec, encoder, ffi, format, frame, software};
+use libav::{Dictionary, Packet, Rational, codec, encoder, ffi, format, frame};
 
 use super::raster::Frame;
 use crate::compute::atomic_file::AtomicFile;
 use crate::compute::error::{Error, Result};
+use crate::compute::kernels::{self, Level};
 
 /// Frames per second, exactly: a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,18 +85,12 @@ pub struct Encoder {
     path: PathBuf,
     output: format::context::Output,
     encoder: encoder::Video,
-    scaler: software::scaling::Context,
-    rgba: frame::Video,
     yuv: frame::Video,
     frame_time: Rational,
     frames: i64,
     // Last, so that libav closes the file before it is removed.
     file: AtomicFile,
 }
-
-// SAFETY: the scaler's raw context is the only part that is not Send; it has no ties to a thread and
-// is used through `&mut self` alone.
-unsafe impl Send for Encoder {}
 
 impl Encoder {
     /// Starts `path` for frames of `width` × `height` (both even).
@@ -145,7 +140,7 @@ impl Encoder {
         video.set_flags(codec::Flags::GLOBAL_HEADER | codec::Flags::BITEXACT);
         let mut options = Dictionary::new();
         options.set("crf", "18");
-        options.set("preset", "veryfast");
+        options.set("preset", "ultrafast");
         options.set("tune", "animation");
         options.set("threads", ENCODER_THREADS);
         let encoder = video.open_with(options).map_err(failed("open H.264"))?;
@@ -159,25 +154,16 @@ impl Encoder {
         options.set("fflags", "+bitexact");
         output.write_header_with(options).map_err(failed("write the header"))?;
 
-        let scaler = scaler(width, height).map_err(failed("set up the colours"))?;
         let mut yuv = frame::Video::new(Pixel::YUV420P, width, height);
         yuv.set_color_space(color::Space::BT709);
         yuv.set_color_range(color::Range::MPEG);
-        let rgba = frame::Video::new(Pixel::RGBA, width, height);
-        Ok(Self { path: path.to_owned(), output, encoder, scaler, rgba, yuv, frame_time, frames: 0, file })
+        Ok(Self { path: path.to_owned(), output, encoder, yuv, frame_time, frames: 0, file })
     }
 
     /// Adds the next frame, which must have the sides given at the start.
     pub fn add(&mut self, frame: &Frame) -> Result<()> {
-        assert_eq!((frame.width, frame.height), (self.rgba.width(), self.rgba.height()), "frames of one size");
-        let row_bytes = frame.width as usize * 4;
-        let stride = self.rgba.stride(0);
-        for (row, pixels) in self.rgba.data_mut(0).chunks_mut(stride).zip(frame.rgba.chunks_exact(row_bytes)) {
-            row[..row_bytes].copy_from_slice(pixels);
-        }
-        self.scaler
-            .run(&self.rgba, &mut self.yuv)
-            .map_err(|error| video_error(&self.path, "convert colours", error))?;
+        assert_eq!((frame.width, frame.height), (self.yuv.width(), self.yuv.height()), "frames of one size");
+        fill_planes(frame, &mut self.yuv);
         self.yuv.set_pts(Some(self.frames));
         self.frames += 1;
         self.encoder.send_frame(&self.yuv).map_err(|error| video_error(&self.path, "encode a frame", error))?;
@@ -225,21 +211,21 @@ impl Encoder {
     }
 }
 
-/// RGBA to BT.709 limited-range yuv420p, with arithmetic that is the same on every CPU.
-fn scaler(width: u32, height: u32) -> std::result::Result<software::scaling::Context, libav::Error> {
-    use software::scaling::Flags;
-    let flags = Flags::BILINEAR | Flags::ACCURATE_RND | Flags::FULL_CHR_H_INT | Flags::BITEXACT;
-    let mut scaler = software::scaling::Context::get(Pixel::RGBA, width, height, Pixel::YUV420P, width, height, flags)?;
-    const FULL_RANGE: i32 = 1;
-    const LIMITED_RANGE: i32 = 0;
-    const UNCHANGED: i32 = 1 << 16;
-    // SAFETY: the context is valid, and the coefficient tables are static.
-    let set = unsafe {
-        let bt709 = ffi::sws_getCoefficients(ffi::SWS_CS_ITU709 as i32);
-        let context = scaler.as_mut_ptr();
-        ffi::sws_setColorspaceDetails(context, bt709, FULL_RANGE, bt709, LIMITED_RANGE, 0, UNCHANGED, UNCHANGED)
-    };
-    if set < 0 { Err(libav::Error::from(set)) } else { Ok(scaler) }
+/// Converts a frame to yuv420p; chroma is that of the mean of four pixels.
+fn fill_planes(frame: &Frame, yuv: &mut frame::Video) {
+    let level = Level::detected();
+    let row_bytes = frame.width as usize * 4;
+    let strides = [yuv.stride(0), yuv.stride(1), yuv.stride(2)];
+    for (row, luma) in frame.rgba.chunks_exact(row_bytes).zip(yuv.data_mut(0).chunks_mut(strides[0])) {
+        kernels::luma(level, row, &mut luma[..row_bytes / 4]);
+    }
+    for (plane, weights) in [(1, kernels::BLUE_DIFFERENCE), (2, kernels::RED_DIFFERENCE)] {
+        let rows = frame.rgba.chunks_exact(2 * row_bytes).zip(yuv.data_mut(plane).chunks_mut(strides[plane]));
+        for (two_rows, chroma) in rows {
+            let (upper, lower) = two_rows.split_at(row_bytes);
+            kernels::chroma(level, weights, upper, lower, &mut chroma[..row_bytes / 8]);
+        }
+    }
 }
 
 fn video_error(path: &Path, doing: &str, error: libav::Error) -> Error {
@@ -253,6 +239,23 @@ fn video_error(path: &Path, doing: &str, error: libav::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_those_of_bt_709() {
+        libav::init().expect("libav");
+        let mut yuv = frame::Video::new(Pixel::YUV420P, 2, 2);
+        for (rgb, expected) in [
+            ([255, 255, 255], [235, 128, 128]),
+            ([0, 0, 0], [16, 128, 128]),
+            ([255, 0, 0], [63, 102, 240]),
+            ([0, 255, 0], [173, 42, 26]),
+            ([0, 0, 255], [32, 240, 118]),
+        ] {
+            let pixel = [rgb[0], rgb[1], rgb[2], 255];
+            fill_planes(&Frame { width: 2, height: 2, rgba: [pixel; 4].concat() }, &mut yuv);
+            assert_eq!([yuv.data(0)[0], yuv.data(1)[0], yuv.data(2)[0]], expected, "{rgb:?}");
+        }
+    }
 
     #[test]
     fn frame_rates_are_exact() {

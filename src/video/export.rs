@@ -1,6 +1,7 @@
 //! Renders the runs of a session as frames and encodes them: bounded, in order, all or nothing.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::mpsc::sync_channel;
@@ -9,8 +10,8 @@ use rayon::prelude::*;
 
 use super::encoder::{Encoder, FrameRate};
 use super::palette::Look;
-use super::raster::{Frame, draw};
-use super::scene::{FrameContent, histogram_scene};
+use super::raster::{Canvas, Frame, draw};
+use super::scene::{FrameContent, Scene, histogram_scene};
 use crate::compute::error::{Error, Result};
 use crate::compute::histogram::{Axes, Bins, HistogramSet};
 use crate::compute::scores::{RunStats, ScoreStore};
@@ -126,6 +127,9 @@ pub fn export(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) ->
 
     let frame_count = store.runs().len();
     monitor.begin(if encoder.is_some() { "encoding frames" } else { "drawing frames" }, "frames", frame_count as u64);
+    let scene = |index: usize| scene_of_run(store, &set, &stats[index], index, options.size, options.look);
+    let canvas = Canvas::of(&scene(0));
+    let canvas = &canvas;
     let batch = rayon::current_num_threads().max(2);
     std::thread::scope(|scope| {
         // A batch is drawn while the one before it is encoded; never more are in memory.
@@ -135,6 +139,7 @@ pub fn export(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) ->
                 if let Some(encoder) = &mut encoder {
                     encoder.add(&frame)?;
                 }
+                canvas.recycle(frame);
                 monitor.advance(1)?;
             }
             Ok(encoder)
@@ -143,11 +148,12 @@ pub fn export(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) ->
         for first in (0..frame_count).step_by(batch) {
             let frames: Result<Vec<Frame>> = (first..(first + batch).min(frame_count))
                 .into_par_iter()
-                .map(|index| {
+                .map_init(Default::default, |(rgb, png), index| {
                     monitor.check()?;
-                    let frame = frame_of_run(store, &set, &stats[index], index, options.size, options.look);
+                    let frame = canvas.draw(&scene(index));
                     if let Some(staged) = &staged {
-                        staged.write(index, &frame)?;
+                        frame.write_png(rgb, png);
+                        staged.write(index, png)?;
                     }
                     Ok(frame)
                 })
@@ -188,8 +194,19 @@ pub fn frame_of_run(
     size: FrameSize,
     look: Look,
 ) -> Frame {
+    draw(&scene_of_run(store, set, stats, index, size, look))
+}
+
+fn scene_of_run(
+    store: &ScoreStore,
+    set: &HistogramSet,
+    stats: &RunStats,
+    index: usize,
+    size: FrameSize,
+    look: Look,
+) -> Scene {
     let content = FrameContent { store, index, stats, histogram: &set.histograms[index], axes: set.axes, look };
-    draw(&histogram_scene(&content, size.width(), size.height()))
+    histogram_scene(&content, size.width(), size.height())
 }
 
 /// Frames collected in a hidden folder until all are there.
@@ -211,13 +228,10 @@ impl StagedFrames {
         format!("frame_{index:04}.png")
     }
 
-    fn write(&self, index: usize, frame: &Frame) -> Result<()> {
+    fn write(&self, index: usize, png: &[u8]) -> Result<()> {
         let path = self.staging.join(Self::name(index));
-        let file = fs::File::create_new(&path).map_err(Error::write(&path))?;
-        let mut writer = std::io::BufWriter::new(file);
-        std::io::Write::write_all(&mut writer, &frame.to_png()).map_err(Error::write(&path))?;
-        let file = writer.into_inner().map_err(|error| Error::write(&path)(error.into_error()))?;
-        file.sync_data().map_err(Error::write(&path))
+        let mut file = fs::File::create_new(&path).map_err(Error::write(&path))?;
+        file.write_all(png).and_then(|()| file.sync_data()).map_err(Error::write(&path))
     }
 
     /// Gives the frames their names.

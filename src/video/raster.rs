@@ -1,6 +1,8 @@
 //! Draws a scene. Pure arithmetic on bundled outlines: the same pixels on every machine.
 
-use tiny_skia::{FillRule, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Rect, Stroke, Transform};
+use std::sync::{Mutex, PoisonError};
+
+use tiny_skia::{FillRule, Paint, Path, PathBuilder, Pixmap, PixmapMut, Rect, Stroke, Transform};
 
 use super::fonts;
 use super::palette::Color;
@@ -23,37 +25,72 @@ impl Frame {
 
     /// The frame as a PNG file, without transparency.
     pub fn to_png(&self) -> Vec<u8> {
-        let rgb: Vec<u8> =
-            self.rgba.as_chunks::<4>().0.iter().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
         let mut bytes = Vec::new();
+        self.write_png(&mut Vec::new(), &mut bytes);
+        bytes
+    }
+
+    /// As [`Frame::to_png`], into `png`; `rgb` is room to work in.
+    pub fn write_png(&self, rgb: &mut Vec<u8>, png: &mut Vec<u8>) {
+        rgb.resize(self.rgba.len() / 4 * 3, 0);
+        for (three, four) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(self.rgba.as_chunks::<4>().0) {
+            three.copy_from_slice(&four[..3]);
+        }
+        png.clear();
         let encoder = image::codecs::png::PngEncoder::new_with_quality(
-            &mut bytes,
+            png,
             image::codecs::png::CompressionType::Fast,
             image::codecs::png::FilterType::Up,
         );
-        image::ImageEncoder::write_image(encoder, &rgb, self.width, self.height, image::ExtendedColorType::Rgb8)
+        image::ImageEncoder::write_image(encoder, rgb, self.width, self.height, image::ExtendedColorType::Rgb8)
             .expect("a frame has as many bytes as its sides tell, and memory takes any of them");
-        bytes
     }
 }
 
 /// Draws `scene`.
 pub fn draw(scene: &Scene) -> Frame {
-    let mut pixmap = Pixmap::new(scene.width, scene.height).expect("frame sides are checked: not zero, not huge");
-    pixmap.fill(color(scene.background));
-    for item in &scene.items {
-        draw_item(&mut pixmap, item);
+    Canvas::of(scene).draw(scene)
+}
+
+/// Draws the scenes of one animation: what all share only once, into memory that is used again.
+pub struct Canvas {
+    backdrop: Pixmap,
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Canvas {
+    /// For scenes with the size, background and backdrop of `scene`.
+    pub fn of(scene: &Scene) -> Self {
+        let mut backdrop = Pixmap::new(scene.width, scene.height).expect("frame sides are checked: not zero, not huge");
+        backdrop.fill(color(scene.background));
+        for item in &scene.items[..scene.backdrop] {
+            draw_item(&mut backdrop.as_mut(), item);
+        }
+        Self { backdrop, spare: Mutex::new(Vec::new()) }
     }
-    Frame { width: scene.width, height: scene.height, rgba: opaque_bytes(&pixmap) }
+
+    /// Draws `scene`.
+    pub fn draw(&self, scene: &Scene) -> Frame {
+        let (width, height) = (scene.width, scene.height);
+        assert_eq!((width, height), (self.backdrop.width(), self.backdrop.height()), "scenes of one size");
+        let mut rgba = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        rgba.clear();
+        rgba.extend_from_slice(self.backdrop.data());
+        let mut pixels = PixmapMut::from_bytes(&mut rgba, width, height).expect("as many bytes as the backdrop");
+        for item in &scene.items[scene.backdrop..] {
+            draw_item(&mut pixels, item);
+        }
+        // Everything is painted over an opaque page, so premultiplied is plain.
+        Frame { width, height, rgba }
+    }
+
+    /// Takes back a frame that is no longer needed.
+    pub fn recycle(&self, frame: Frame) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(frame.rgba);
+    }
 }
 
-fn opaque_bytes(pixmap: &Pixmap) -> Vec<u8> {
-    // Everything is painted over an opaque page, so premultiplied is plain.
-    debug_assert!(pixmap.pixels().iter().all(|pixel: &PremultipliedColorU8| pixel.alpha() == 255));
-    pixmap.data().to_vec()
-}
-
-fn draw_item(pixmap: &mut Pixmap, item: &Item) {
+fn draw_item(pixmap: &mut PixmapMut<'_>, item: &Item) {
     match item {
         Item::Rect { x, y, width, height, color } => {
             if let Some(rect) = Rect::from_xywh(*x, *y, *width, *height) {

@@ -55,6 +55,8 @@ pub struct Scene {
     pub height: u32,
     pub background: Color,
     pub items: Vec<Item>,
+    /// How many of the items, at the front, are the same in every frame over the same axes.
+    pub backdrop: usize,
 }
 
 /// What a frame of a score session tells.
@@ -160,13 +162,14 @@ pub fn histogram_scene(content: &FrameContent<'_>, width: u32, height: u32) -> S
         bottom: (frame_height - 136.0 * unit).round(),
         axes: content.axes,
     };
-    sheet.text(plot.left, 66.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, content.title());
     sheet.axes(&plot, content.store.metric());
-    sheet.bars(&plot, content.histogram);
     sheet.rect(plot.left, plot.bottom, plot.right - plot.left, (1.5 * unit).max(1.0), inks.rule_strong);
+    let backdrop = sheet.items.len();
+    sheet.text(plot.left, 66.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, content.title());
+    sheet.bars(&plot, content.histogram);
     sheet.statistics(&plot, content);
     sheet.timeline(&plot, content, frame_height);
-    Scene { width, height, background: inks.paper, items: sheet.items }
+    Scene { width, height, background: inks.paper, items: sheet.items, backdrop }
 }
 
 struct Plot {

@@ -210,7 +210,8 @@ fn damaged_results_are_named() {
     let act = |action: fn(&Path)| Box::new(action) as Box<dyn Fn(&Path)>;
     let outside = vectors.folder.path().join("outside.bin");
     fs::write(&outside, vec![0u8; 24]).expect("written");
-    let cases: Vec<(&str, Box<dyn Fn(&Path)>, &str)> = vec![
+    type Damage = Box<dyn Fn(&Path)>;
+    let cases: Vec<(&str, Damage, &str)> = vec![
         (
             "no manifest",
             act(|folder| fs::remove_file(folder.join("manifest.json")).expect("removed")),

@@ -114,6 +114,9 @@ pub mod avx512 {
     const UNROLL: usize = 4;
 
     /// See [`super::super::fused_survivors`].
+    ///
+    /// # Safety
+    /// The CPU must have AVX-512 F and VL.
     #[target_feature(enable = "avx512f,avx512vl,avx2")]
     pub fn survivors(queries: &PackedQueries, docs: &[f32], filter: TileFilter<'_>, survivors: &mut Vec<Survivor>) {
         let (dim, count) = (queries.dim(), queries.count());

@@ -122,6 +122,27 @@ kernel! {
     )
 }
 
+/// Weights of red, green and blue times 2¹⁶ in the luma and the two chroma signals of ITU-R BT.709-6
+/// (Kr = 0.2126, Kb = 0.0722), limited range: luma scaled by 219/255, chroma by 224/255.
+pub const LUMA: [i32; 3] = [11_966, 40_254, 4_064];
+pub const BLUE_DIFFERENCE: [i32; 3] = [-6_596, -22_189, 28_785];
+pub const RED_DIFFERENCE: [i32; 3] = [28_785, -26_145, -2_640];
+
+kernel! {
+    /// Luma of each pixel of a row, 16 to 235.
+    ///
+    /// `rgba`: four bytes a pixel. `values`: one a pixel, overwritten.
+    luma(rgba: &[u8], values: &mut [u8])
+}
+
+kernel! {
+    /// A chroma signal of each square of four pixels in two rows, 16 to 240: that of their mean.
+    ///
+    /// `upper`, `lower`: four bytes a pixel, an even number of pixels. `values`: one a square,
+    /// overwritten.
+    chroma(weights: [i32; 3], upper: &[u8], lower: &[u8], values: &mut [u8])
+}
+
 /// Asks for `values` to be brought near; a hint, without effect on results.
 pub fn prefetch(values: &[f32]) {
     #[cfg(target_arch = "x86_64")]
@@ -241,6 +262,23 @@ mod tests {
             let absolute: f64 = left.iter().zip(&right).map(|(&a, &b)| (f64::from(a) * f64::from(b)).abs()).sum();
             let error = (dot_f64(Level::detected(), &left, &right) - naive).abs();
             prop_assert!(error <= 2.0 * left.len() as f64 * f64::EPSILON * absolute, "{error}");
+        }
+
+        #[test]
+        fn colours_are_the_same_at_every_level(pixels in prop::collection::vec(any::<[u8; 4]>(), 2..80)) {
+            let even = pixels.len() / 2 * 2;
+            let (upper, lower): (Vec<u8>, Vec<u8>) =
+                (pixels[..even].concat(), pixels[..even].iter().rev().copied().collect::<Vec<_>>().concat());
+            let (mut twin_luma, mut twin_chroma) = (vec![0; even], vec![0; even / 2]);
+            scalar::luma(&upper, &mut twin_luma);
+            scalar::chroma(RED_DIFFERENCE, &upper, &lower, &mut twin_chroma);
+            for level in Level::available() {
+                let (mut fast_luma, mut fast_chroma) = (vec![0; even], vec![0; even / 2]);
+                luma(level, &upper, &mut fast_luma);
+                chroma(level, RED_DIFFERENCE, &upper, &lower, &mut fast_chroma);
+                prop_assert_eq!(&fast_luma, &twin_luma);
+                prop_assert_eq!(&fast_chroma, &twin_chroma);
+            }
         }
 
         #[test]

@@ -80,3 +80,34 @@ pub fn survivors(scores: &[f32], thresholds: &[f32], scales: &[f32], offsets: &[
         }
     }
 }
+
+#[inline(always)]
+fn weigh(weights: [i32; 3], red: i32, green: i32, blue: i32) -> i32 {
+    weights[0] * red + weights[1] * green + weights[2] * blue
+}
+
+#[inline(always)]
+pub fn luma(rgba: &[u8], values: &mut [u8]) {
+    for (value, pixel) in values.iter_mut().zip(rgba.as_chunks::<4>().0) {
+        // A pixel is one word, so that the lanes are words.
+        let word = i32::from_le_bytes(*pixel);
+        let sum = weigh(super::LUMA, word & 255, (word >> 8) & 255, (word >> 16) & 255);
+        *value = (16 + ((sum + (1 << 15)) >> 16)) as u8;
+    }
+}
+
+#[inline(always)]
+pub fn chroma(weights: [i32; 3], upper: &[u8], lower: &[u8], values: &mut [u8]) {
+    let squares = upper.as_chunks::<8>().0.iter().zip(lower.as_chunks::<8>().0);
+    for (value, (upper, lower)) in values.iter_mut().zip(squares) {
+        let (upper, lower) = (u64::from_le_bytes(*upper), u64::from_le_bytes(*lower));
+        // Every other byte of a word in a lane of 16 bits: sums of four bytes fit.
+        const EVEN: u64 = 0x00ff_00ff_00ff_00ff;
+        let red_blue = (upper & EVEN) + (lower & EVEN);
+        let green = ((upper >> 8) & EVEN) + ((lower >> 8) & EVEN);
+        let sum = |lanes: u64, shift: u32| (((lanes >> shift) & 0xffff) + ((lanes >> (shift + 32)) & 0xffff)) as i32;
+        // The sum of four pixels is four times their mean.
+        let signal = weigh(weights, sum(red_blue, 0), sum(green, 0), sum(red_blue, 16));
+        *value = (128 + ((signal + (1 << 17)) >> 18)) as u8;
+    }
+}
