@@ -18,16 +18,21 @@ pub struct Notice {
     pub text: String,
 }
 
-/// All notices of this start, newest last; the newest wrong one stays in sight until dismissed.
+/// All notices of this start, newest last. The newest stays in sight: a wrong one until it is
+/// dismissed, a right one for a few seconds.
 #[derive(Debug, Default)]
 pub struct Notices {
     all: Vec<Notice>,
     in_sight: bool,
+    /// When the newest came into sight, on the window's clock.
+    shown_at: Option<f64>,
 }
 
 impl Notices {
     /// Older ones are forgotten.
     const MOST: usize = 200;
+    /// How long good news stays.
+    const RIGHT_SECS: f64 = 5.0;
 
     pub fn error(&mut self, error: &Error) {
         if !matches!(error, Error::Cancelled) {
@@ -45,6 +50,7 @@ impl Notices {
 
     fn push(&mut self, notice: Notice) {
         self.in_sight = true;
+        self.shown_at = None;
         self.all.push(notice);
         let surplus = self.all.len().saturating_sub(Self::MOST);
         self.all.drain(..surplus);
@@ -58,16 +64,21 @@ impl Notices {
         self.all.last()
     }
 
-    /// The newest notice as a card at the lower right, until it is dismissed.
+    /// The newest notice as a card over the picture.
     pub fn show_latest(&mut self, ui: &egui::Ui, theme: &Theme, commands: &mut Vec<Command>) {
         let Some(notice) = self.all.last().filter(|_| self.in_sight).cloned() else { return };
-        let mut dismissed = false;
+        let now = ui.input(|input| input.time);
+        let age = now - *self.shown_at.get_or_insert(now);
+        let mut dismissed = notice.kind == Kind::Right && age > Self::RIGHT_SECS;
+        if notice.kind == Kind::Right {
+            ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64((Self::RIGHT_SECS - age).max(0.1)));
+        }
         egui::Area::new(egui::Id::unique("latest notice"))
-            .anchor(egui::Align2::RIGHT_BOTTOM, [-16.0, -132.0])
+            .anchor(egui::Align2::CENTER_TOP, [0.0, 64.0])
             .order(egui::Order::Foreground)
             .show(ui.ctx(), |ui| {
                 theme.floating().show(ui, |ui| {
-                    ui.set_max_width(440.0);
+                    ui.set_max_width(520.0);
                     let (title, color) = match notice.kind {
                         Kind::Wrong => ("This did not work", theme.wrong),
                         Kind::Right => ("Done", theme.right),

@@ -184,6 +184,8 @@ impl Axes {
 pub struct HistogramSet {
     pub bins: Bins,
     pub axes: Axes,
+    /// Whether most scores of all runs lie in the right half of the view.
+    pub mass_is_right: bool,
     pub histograms: Vec<Histogram>,
 }
 
@@ -203,7 +205,14 @@ impl HistogramSet {
             histograms.push(Histogram::of_run(store, index, bins, monitor)?);
             monitor.advance(run.num_scores)?;
         }
-        Ok(Self { bins, axes: Axes::of(bins, &histograms), histograms })
+        let half = bins.count() / 2;
+        let sum = |part: fn(&[u64], usize) -> &[u64]| -> f64 {
+            let share =
+                |one: &Histogram| part(&one.counts, half).iter().sum::<u64>() as f64 / one.total().max(1) as f64;
+            histograms.iter().map(share).sum()
+        };
+        let mass_is_right = sum(|counts, half| &counts[half..]) > sum(|counts, half| &counts[..half]);
+        Ok(Self { bins, axes: Axes::of(bins, &histograms), mass_is_right, histograms })
     }
 }
 

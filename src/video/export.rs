@@ -205,7 +205,8 @@ fn scene_of_run(
     size: FrameSize,
     look: Look,
 ) -> Scene {
-    let content = FrameContent { store, index, stats, histogram: &set.histograms[index], axes: set.axes, look };
+    let (axes, mass_is_right) = (set.axes, set.mass_is_right);
+    let content = FrameContent { store, index, stats, histogram: &set.histograms[index], axes, mass_is_right, look };
     histogram_scene(&content, size.width(), size.height())
 }
 

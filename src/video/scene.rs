@@ -68,6 +68,8 @@ pub struct FrameContent<'a> {
     pub stats: &'a RunStats,
     pub histogram: &'a Histogram,
     pub axes: Axes,
+    /// Where the card with the statistics does not belong; the same for all runs of a session.
+    pub mass_is_right: bool,
     pub look: Look,
 }
 
@@ -275,8 +277,7 @@ impl Sheet {
                 + line_height * lines.len() as f32
                 + if caution.is_some() { 36.0 * unit } else { 0.0 },
         );
-        let x =
-            if mass_is_right(content.histogram) { plot.left + 32.0 * unit } else { plot.right - 32.0 * unit - width };
+        let x = if content.mass_is_right { plot.left + 32.0 * unit } else { plot.right - 32.0 * unit - width };
         let y = plot.top + 16.0 * unit;
         self.items.push(Item::Card { x, y, width, height, radius: 12.0 * unit, fill: inks.card, border: inks.rule });
         let mut baseline = y + padding + large * 0.78 * unit;
@@ -324,15 +325,6 @@ pub fn segments(n_values: impl Iterator<Item = u64>) -> Vec<(usize, usize)> {
         last = Some(n);
     }
     segments
-}
-
-/// Whether most of the histogram lies in the right half, so that a card belongs to the left.
-///
-/// Of all runs of a session this is nearly always the same, but it is decided by the run.
-pub fn mass_is_right(histogram: &Histogram) -> bool {
-    let half = histogram.counts.len() / 2;
-    let sum = |counts: &[u64]| counts.iter().sum::<u64>();
-    sum(&histogram.counts[half..]) > sum(&histogram.counts[..half])
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::super::state::{Digest, ExportKind, MAX_BINS_IN_WINDOW};
 use super::super::theme::{self, Theme};
 use crate::compute::figures::{counted, grouped};
 use crate::video::FrameContent;
-use crate::video::scene::{decimals, fixed, mass_is_right, ticks};
+use crate::video::scene::{decimals, fixed, ticks};
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
     let Some(digest) = app.session.digest.clone() else {
@@ -23,6 +23,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         stats: &digest.stats[index],
         histogram: &digest.set.histograms[index],
         axes: digest.set.axes,
+        mass_is_right: digest.set.mass_is_right,
         look: app.theme.look,
     };
     title_row(ui, &app.theme, &content);
@@ -184,7 +185,7 @@ fn drag_to_zoom(app: &mut App, response: &egui::Response, transform: &egui_plot:
 /// "N = …" and the statistics, over the emptier half of the plot.
 fn card(ui: &mut egui::Ui, theme: &Theme, content: &FrameContent<'_>, plot: egui::Rect) {
     let width = 232.0;
-    let left = if mass_is_right(content.histogram) { plot.left() + 16.0 } else { plot.right() - 16.0 - width };
+    let left = if content.mass_is_right { plot.left() + 16.0 } else { plot.right() - 16.0 - width };
     let rect = egui::Rect::from_min_size(egui::pos2(left, plot.top() + 8.0), egui::vec2(width, 220.0));
     let mut card = ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::top_down(Align::Min)));
     let frame = egui::Frame::new()

@@ -58,7 +58,8 @@ impl EngineSize {
             let queries = pass * (dim * 4 + 8) + threads * tile * dim * 4;
             // Held twice while a clean-up decides, and per shard of the docs.
             let working = threads * tile * (TILE_DOCS as u64 * 4 + candidates * 20);
-            let decided = pass * candidates * 12 + threads * (DECIDED_PAIRS as u64 + top_k) * 40;
+            let decided =
+                pass * candidates * 12 + threads * ((DECIDED_PAIRS as u64).min(pass * candidates) + candidates) * 40;
             // One result being computed, one in the queue, one being written.
             let results = 3 * pass * top_k * 8;
             kept + queries + working + decided + results
