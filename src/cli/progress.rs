@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::compute::figures::{duration, rate};
+use crate::compute::figures;
 use crate::job::{Monitor, Progress};
 
 /// Shows the progress of a monitor until it is dropped.
@@ -87,26 +87,11 @@ impl Display {
 fn bar_text(progress: &Progress) -> String {
     const WIDTH: usize = 24;
     let filled = (progress.share() * WIDTH as f64).round() as usize;
-    format!("{} {}{} {}", progress.stage, "█".repeat(filled), "░".repeat(WIDTH - filled), figures(progress))
+    format!("{} {}{} {}", progress.stage, "█".repeat(filled), "░".repeat(WIDTH - filled), figures::progress(progress))
 }
 
 fn line_text(progress: &Progress) -> String {
-    format!("{}: {}", progress.stage, figures(progress))
-}
-
-/// "61 % · run 23 of 30 (N = 1,000, repeat 4) · 1.20 M pairs/s · 5 s left"
-fn figures(progress: &Progress) -> String {
-    let mut parts = vec![format!("{:.0} %", (progress.share() * 100.0).floor())];
-    if !progress.detail.is_empty() {
-        parts.push(progress.detail.clone());
-    }
-    if let Some(per_second) = progress.rate() {
-        parts.push(format!("{} {}/s", rate(per_second), progress.unit));
-    }
-    if let Some(secs) = progress.remaining_secs() {
-        parts.push(format!("{} left", duration(secs)));
-    }
-    parts.join(" · ")
+    format!("{}: {}", progress.stage, figures::progress(progress))
 }
 
 fn terminal_width() -> usize {

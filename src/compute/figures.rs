@@ -1,6 +1,8 @@
 //! Numbers as people read them: thousands separators, bytes, durations. One way for the window,
 //! the terminal, the frames and the error messages.
 
+use crate::job::Progress;
+
 /// `1234567` → `"1,234,567"`.
 pub fn grouped(value: impl Into<u128>) -> String {
     let digits = value.into().to_string();
@@ -71,6 +73,24 @@ pub fn rate(value: f64) -> String {
         v if v >= 1e3 => format!("{:.1} k", v / 1e3),
         v => format!("{v:.0}"),
     }
+}
+
+/// "61 % · run 23 of 30 · 1.20 M pairs/s · 5 s left": as much of it as is known.
+pub fn progress(progress: &Progress) -> String {
+    let mut parts = Vec::new();
+    if progress.total > 0 {
+        parts.push(format!("{:.0} %", (progress.share() * 100.0).floor()));
+    }
+    if !progress.detail.is_empty() {
+        parts.push(progress.detail.clone());
+    }
+    if let Some(per_second) = progress.rate() {
+        parts.push(format!("{} {}/s", rate(per_second), progress.unit));
+    }
+    if let Some(secs) = progress.remaining_secs() {
+        parts.push(format!("{} left", duration(secs)));
+    }
+    parts.join(" · ")
 }
 
 /// A list in words, cut after `most` entries: `"96, 128, 384 and 4 more"`.

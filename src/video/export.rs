@@ -105,11 +105,23 @@ pub fn export(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) ->
     if store.runs().is_empty() {
         return Err(Error::NoRuns { path: store.folder().to_owned() });
     }
-    for folder in [options.frames.as_deref(), options.video.as_deref().and_then(Path::parent)].into_iter().flatten() {
-        if !folder.as_os_str().is_empty() {
-            fs::create_dir_all(folder).map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
+    let folders = [options.frames.as_deref(), options.video.as_deref().and_then(Path::parent)];
+    let mut made = Vec::new();
+    for folder in folders.into_iter().flatten().filter(|folder| !folder.as_os_str().is_empty()) {
+        if !folder.exists() {
+            made.push(folder);
         }
+        fs::create_dir_all(folder).map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
     }
+    let exported = export_into(store, options, monitor);
+    if exported.is_err() {
+        // A folder made for nothing goes again; one that holds anything stays.
+        made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+    }
+    exported
+}
+
+fn export_into(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) -> Result<ExportOutcome> {
     let mut encoder = match &options.video {
         Some(path) => Some(Encoder::create(path, options.size.width(), options.size.height(), options.rate)?),
         None => None,

@@ -44,14 +44,10 @@ fn title_row(ui: &mut egui::Ui, theme: &Theme, content: &FrameContent<'_>) {
         grouped(histogram.total()),
         fixed(width, (3.0 - width.log10().floor()).clamp(0.0, 12.0) as usize)
     );
-    ui.horizontal(|ui| {
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(in_view).color(theme.ink_soft));
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                ui.add(egui::Label::new(RichText::new(content.title()).heading()).truncate());
-            });
-        });
-    });
+    ui.spacing_mut().item_spacing.y = 2.0;
+    ui.add(egui::Label::new(RichText::new(content.title()).heading()).truncate());
+    ui.add(egui::Label::new(RichText::new(in_view).color(theme.ink_soft)).truncate());
+    ui.spacing_mut().item_spacing.y = 8.0;
 }
 
 /// Nothing is open yet: says what comes next.

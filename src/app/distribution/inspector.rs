@@ -5,7 +5,7 @@ use egui::{Align, Layout, RichText};
 use super::super::App;
 use super::super::state::{Digest, Selection, SelectionRow};
 use super::super::theme::{self, Theme};
-use crate::compute::figures::{count, counted, duration, grouped};
+use crate::compute::figures::{count, counted, duration, grouped, rate};
 use crate::compute::vectors::Text;
 use crate::video::scene::fixed;
 
@@ -58,17 +58,17 @@ fn this_run(ui: &mut egui::Ui, theme: &Theme, digest: &Digest, index: usize) {
     heading(ui, theme, "THIS RUN");
     let (manifest, run) = (digest.store.manifest(), &digest.store.runs()[index]);
     let first = run.query_start_index;
+    let reused = digest.store.reused_queries(index).unwrap_or(0);
     let queries = match manifest.query_rows {
-        Some(rows) if first >= rows || first + run.n > rows => {
-            format!("{} from row {}, wrapping", grouped(run.n), grouped(first % rows))
-        }
+        Some(rows) if reused > 0 => format!("from row {}, wrapping", grouped(first % rows)),
         _ => format!("rows {} to {}", grouped(first), grouped(first + run.n - 1)),
     };
-    let pairs_per_sec = run.n as f64 * manifest.num_docs as f64 / run.elapsed_sec.max(1e-9);
-    let speed = if run.elapsed_sec > 0.0 {
-        format!("{} ({} pairs/s)", duration(run.elapsed_sec), crate::compute::figures::rate(pairs_per_sec))
-    } else {
-        "under a millisecond".to_owned()
+    // A rate only where the time was spent computing.
+    let time = match run.elapsed_sec {
+        0.0 => "under a millisecond".to_owned(),
+        secs if reused == run.n => format!("{} (copied)", duration(secs)),
+        secs if reused > 0 => duration(secs),
+        secs => format!("{} ({} pairs/s)", duration(secs), rate(run.n as f64 * manifest.num_docs as f64 / secs)),
     };
     let usual_height = std::mem::replace(&mut ui.spacing_mut().interact_size.y, 16.0);
     for (name, value) in [
@@ -77,7 +77,7 @@ fn this_run(ui: &mut egui::Ui, theme: &Theme, digest: &Digest, index: usize) {
         ("top-k", grouped(manifest.top_k)),
         ("dim", grouped(manifest.dim)),
         ("metric", manifest.metric.name().to_owned()),
-        ("computed in", speed),
+        ("done in", time),
     ] {
         ui.horizontal(|ui| {
             ui.label(RichText::new(name).color(theme.ink_soft));
@@ -87,7 +87,7 @@ fn this_run(ui: &mut egui::Ui, theme: &Theme, digest: &Digest, index: usize) {
         });
     }
     ui.spacing_mut().interact_size.y = usual_height;
-    if let Some(reused) = digest.store.reused_queries(index).filter(|&reused| reused > 0) {
+    if reused > 0 {
         let text = format!(
             "{} of these queries were in earlier runs already, since the file has only {}. They are no new evidence.",
             grouped(reused),

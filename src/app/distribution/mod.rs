@@ -13,7 +13,7 @@ use super::App;
 use super::command::{Command, Work};
 use super::theme::{self, Theme};
 use crate::compute::demo;
-use crate::compute::figures::{duration, rate};
+use crate::compute::figures;
 use crate::job::Progress;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
@@ -120,25 +120,12 @@ fn progress_row(ui: &mut egui::Ui, theme: &Theme, work: Work, progress: &Progres
         let bar =
             egui::ProgressBar::new(progress.share() as f32).desired_width(180.0).desired_height(8.0).fill(theme.exact);
         ui.add(bar);
-        let mut parts = Vec::new();
-        if progress.total > 0 {
-            parts.push(format!("{:.0} %", (progress.share() * 100.0).floor()));
-        }
-        if !progress.detail.is_empty() {
-            parts.push(progress.detail.clone());
-        }
-        if let Some(per_second) = progress.rate() {
-            parts.push(format!("{} {}/s", rate(per_second), progress.unit));
-        }
-        if let Some(secs) = progress.remaining_secs() {
-            parts.push(format!("{} left", duration(secs)));
-        }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.button("Cancel").on_hover_text("What is finished stays valid").clicked() {
                 commands.push(Command::Cancel(work));
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                ui.add(egui::Label::new(RichText::new(parts.join(" · ")).color(theme.ink_soft)).truncate());
+                ui.add(egui::Label::new(RichText::new(figures::progress(progress)).color(theme.ink_soft)).truncate());
             });
         });
     });

@@ -1,6 +1,6 @@
 //! Transport and timeline: where each N begins, and which run is shown.
 
-use egui::{Align2, FontId, RichText, Sense};
+use egui::{FontId, RichText, Sense};
 
 use super::super::App;
 use super::super::command::Command;
@@ -99,24 +99,20 @@ fn strip(app: &mut App, ui: &mut egui::Ui, width: f32) {
             painter.galley(egui::pos2(segment.left() + 2.0, rect.top()), galley, theme.ink_soft);
         }
     }
-    // Where reused queries begin, evidence ends.
-    if let Some(first) = (0..run_count).find(|&run| digest.store.reused_queries(run).is_some_and(|reused| reused > 0)) {
-        let x = x_of(first);
-        painter.vline(x, rect.y_range(), egui::Stroke::new(2.0, theme.attention));
-        painter.text(
-            egui::pos2(x + 4.0, rect.top()),
-            Align2::LEFT_TOP,
-            "reused queries",
-            FontId::proportional(11.0),
-            theme.attention,
-        );
+    // Where reused queries begin, evidence ends: a line over the bar from there on.
+    let is_reused = |run: usize| digest.store.reused_queries(run).is_some_and(|reused| reused > 0);
+    if let Some(first) = (0..run_count).find(|&run| is_reused(run)) {
+        let over = egui::Rect::from_x_y_ranges(x_of(first)..=rect.right() - 2.0, bar.top() - 4.0..=bar.top() - 2.0);
+        painter.rect_filled(over, 1.0, theme.attention);
     }
     let head = egui::pos2((x_of(index) + x_of(index + 1)) / 2.0, bar.center().y);
     painter.circle(head, 7.0, theme.paper, egui::Stroke::new(2.0, theme.exact));
     if response.hovered()
         && let Some(pointer) = response.hover_pos()
     {
-        let run = &runs[run_at(pointer.x)];
-        response.on_hover_text_at_pointer(format!("N = {}, repeat {}", grouped(run.n), grouped(run.m + 1)));
+        let run = run_at(pointer.x);
+        let reused = if is_reused(run) { "\nreused queries: no new evidence" } else { "" };
+        let text = format!("N = {}, repeat {}{reused}", grouped(runs[run].n), grouped(runs[run].m + 1));
+        response.on_hover_text_at_pointer(text);
     }
 }
