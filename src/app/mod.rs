@@ -1,4 +1,4 @@
-//! The window. Panels read the state and send commands; [`App::logic`] carries them out and starts
+//! The window. Panels read the state and send commands; `App::step` carries them out and starts
 //! jobs; nothing here reads a file or walks over scores while painting.
 
 mod actions;

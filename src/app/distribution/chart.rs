@@ -48,6 +48,8 @@ fn title_row(ui: &mut egui::Ui, theme: &Theme, content: &FrameContent<'_>) {
     ui.add(egui::Label::new(RichText::new(content.title()).heading()).truncate());
     ui.add(egui::Label::new(RichText::new(in_view).color(theme.ink_soft)).truncate());
     ui.spacing_mut().item_spacing.y = 8.0;
+    // The topmost number of the axis stands half above it.
+    ui.add_space(8.0);
 }
 
 /// Nothing is open yet: says what comes next.

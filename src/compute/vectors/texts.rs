@@ -16,7 +16,7 @@ pub struct Text {
 }
 
 /// An open text file with a sparse index of its records, so that any row is found by reading at
-/// most [`Texts::STRIDE`] records.
+/// most 256 records.
 pub struct Texts {
     path: PathBuf,
     reader: Reader<File>,
