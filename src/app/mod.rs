@@ -55,7 +55,7 @@ pub fn run(paths: Vec<PathBuf>) -> Result<(), String> {
         .with_app_id("knnscope")
         .with_title("knnscope")
         .with_inner_size([1440.0, 900.0])
-        .with_min_inner_size([960.0, 600.0]);
+        .with_min_inner_size([1180.0, 720.0]);
     if let Ok(icon) = icon {
         let (width, height) = icon.dimensions();
         viewport = viewport.with_icon(egui::IconData { rgba: icon.into_raw(), width, height });
@@ -213,7 +213,11 @@ impl eframe::App for App {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let before = self.commands.len();
         if self.session.palette.is_none() && self.session.export_dialog.is_none() {
-            self.commands.extend(command::from_keys(ui.ctx()));
+            let keys = command::from_keys(ui.ctx());
+            // Esc closes what is open before it does anything to the picture.
+            let closes = self.session.notices_open && keys.contains(&Command::ZoomReset);
+            self.session.notices_open &= !closes;
+            self.commands.extend(keys.into_iter().filter(|key| !closes || *key != Command::ZoomReset));
         }
         distribution::show(self, ui);
         self.notices.show_latest(ui, &self.theme, &mut self.commands);

@@ -18,21 +18,17 @@ pub struct Notice {
     pub text: String,
 }
 
-/// All notices of this start, newest last. The newest stays in sight: a wrong one until it is
-/// dismissed, a right one for a few seconds.
+/// All notices of this start, newest last. The newest stays in sight: a wrong one as a card until it is
+/// dismissed, a right one in the status line.
 #[derive(Debug, Default)]
 pub struct Notices {
     all: Vec<Notice>,
     in_sight: bool,
-    /// When the newest came into sight, on the window's clock.
-    shown_at: Option<f64>,
 }
 
 impl Notices {
     /// Older ones are forgotten.
     const MOST: usize = 200;
-    /// How long good news stays.
-    const RIGHT_SECS: f64 = 5.0;
 
     pub fn error(&mut self, error: &Error) {
         if !matches!(error, Error::Cancelled) {
@@ -50,7 +46,6 @@ impl Notices {
 
     fn push(&mut self, notice: Notice) {
         self.in_sight = true;
-        self.shown_at = None;
         self.all.push(notice);
         let surplus = self.all.len().saturating_sub(Self::MOST);
         self.all.drain(..surplus);
@@ -64,26 +59,19 @@ impl Notices {
         self.all.last()
     }
 
-    /// The newest notice as a card over the picture.
+    /// The newest notice, if something went wrong, as a card over the picture.
     pub fn show_latest(&mut self, ui: &egui::Ui, theme: &Theme, commands: &mut Vec<Command>) {
-        let Some(notice) = self.all.last().filter(|_| self.in_sight).cloned() else { return };
-        let now = ui.input(|input| input.time);
-        let age = now - *self.shown_at.get_or_insert(now);
-        let mut dismissed = notice.kind == Kind::Right && age > Self::RIGHT_SECS;
-        if notice.kind == Kind::Right {
-            ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64((Self::RIGHT_SECS - age).max(0.1)));
-        }
+        let Some(notice) = self.all.last().filter(|notice| self.in_sight && notice.kind == Kind::Wrong).cloned() else {
+            return;
+        };
+        let mut dismissed = false;
         egui::Area::new(egui::Id::unique("latest notice"))
             .anchor(egui::Align2::CENTER_TOP, [0.0, 64.0])
             .order(egui::Order::Foreground)
             .show(ui.ctx(), |ui| {
                 theme.floating().show(ui, |ui| {
                     ui.set_max_width(520.0);
-                    let (title, color) = match notice.kind {
-                        Kind::Wrong => ("This did not work", theme.wrong),
-                        Kind::Right => ("Done", theme.right),
-                    };
-                    ui.label(RichText::new(title).color(color).family(super::theme::medium()));
+                    ui.label(RichText::new("This did not work").color(theme.wrong).family(super::theme::medium()));
                     ui.add(egui::Label::new(&notice.text).wrap().selectable(true));
                     ui.horizontal(|ui| {
                         if ui.button("Copy text").clicked() {
@@ -102,28 +90,33 @@ impl Notices {
 
     /// All notices in a window.
     pub fn show_all(&self, ui: &egui::Ui, theme: &Theme, open: &mut bool, commands: &mut Vec<Command>) {
-        egui::Window::new("Notices").open(open).default_width(520.0).frame(theme.floating()).show(ui.ctx(), |ui| {
-            if self.all.is_empty() {
-                ui.label(RichText::new("Nothing to tell yet.").color(theme.ink_soft));
-                return;
-            }
-            egui::ScrollArea::vertical().max_height(400.0).show(ui, |ui| {
-                for notice in self.all.iter().rev() {
-                    let color = if notice.kind == Kind::Wrong { theme.wrong } else { theme.right };
-                    ui.horizontal_top(|ui| {
-                        ui.label(RichText::new("•").color(color));
-                        ui.with_layout(Layout::right_to_left(Align::TOP), |ui| {
-                            if ui.small_button("Copy").clicked() {
-                                commands.push(Command::CopyText(notice.text.clone()));
-                            }
-                            ui.with_layout(Layout::left_to_right(Align::TOP), |ui| {
-                                ui.add(egui::Label::new(&notice.text).wrap().selectable(true));
+        egui::Window::new("Notices")
+            .open(open)
+            .default_width(520.0)
+            .anchor(egui::Align2::RIGHT_TOP, [-16.0, 56.0])
+            .frame(theme.floating())
+            .show(ui.ctx(), |ui| {
+                if self.all.is_empty() {
+                    ui.label(RichText::new("Nothing to tell yet.").color(theme.ink_soft));
+                    return;
+                }
+                egui::ScrollArea::vertical().max_height(400.0).show(ui, |ui| {
+                    for notice in self.all.iter().rev() {
+                        let color = if notice.kind == Kind::Wrong { theme.wrong } else { theme.right };
+                        ui.horizontal_top(|ui| {
+                            ui.label(RichText::new("•").color(color));
+                            ui.with_layout(Layout::right_to_left(Align::TOP), |ui| {
+                                if ui.small_button("Copy").clicked() {
+                                    commands.push(Command::CopyText(notice.text.clone()));
+                                }
+                                ui.with_layout(Layout::left_to_right(Align::TOP), |ui| {
+                                    ui.add(egui::Label::new(&notice.text).wrap().selectable(true));
+                                });
                             });
                         });
-                    });
-                    ui.separator();
-                }
+                        ui.separator();
+                    }
+                });
             });
-        });
     }
 }

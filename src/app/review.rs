@@ -54,6 +54,8 @@ pub struct Ready {
     pub params: ScoreParams,
     pub output: PathBuf,
     pub queries: usize,
+    /// All runs are there already.
+    pub finished: bool,
     pub costs: Vec<String>,
     pub warnings: Vec<String>,
 }
@@ -173,6 +175,7 @@ fn make_ready(
     Ok(Ready {
         output: output.to_owned(),
         queries: plan.queries_needed(),
+        finished: done == plan.queries_needed(),
         costs,
         warnings: plan.warnings(),
         params: plan.params,

@@ -67,7 +67,6 @@ pub fn score(
 
 fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: &Monitor) -> Result<(), Error> {
     let done = finished_queries(plan, folder, options)?;
-    let estimate = plan.estimate(done, monitor)?;
     println!(
         "{} docs × {} queries, dim {}, {}, top-{}: {} of N = {}, {} each",
         count(plan.num_docs),
@@ -79,6 +78,10 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
         list(&plan.params.n_values, 20),
         counted(plan.params.m_repeats, "repeat", "repeats"),
     );
+    if done == plan.queries_needed() {
+        return Ok(());
+    }
+    let estimate = plan.estimate(done, monitor)?;
     println!(
         "will write {}, needs {} of memory, about {} ({} query × doc pairs/s on {})",
         bytes(plan.bytes_to_write()),
@@ -87,7 +90,7 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
         rate(estimate.pairs_per_sec),
         counted(rayon::current_num_threads(), "thread", "threads"),
     );
-    if done > 0 && done < plan.queries_needed() {
+    if done > 0 {
         println!("continues: {} of {} are finished", count(done), counted(plan.queries_needed(), "query", "queries"));
     }
     for warning in plan.warnings() {

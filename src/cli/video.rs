@@ -43,7 +43,8 @@ pub fn make(store: &ScoreStore, options: &ExportOptions, quiet: bool, monitor: &
     if let Some(path) = &outcome.video {
         let size = std::fs::metadata(path).map_or(0, |data| data.len());
         let secs = outcome.frame_count as f64 / options.rate.per_second();
-        println!("video: {} ({}, {secs:.1} s at {} fps)", path.display(), bytes(size), options.rate.per_second());
+        let rate = (options.rate.per_second() * 100.0).round() / 100.0;
+        println!("video: {} ({}, {secs:.1} s at {rate} fps)", path.display(), bytes(size));
     }
     Ok(())
 }

@@ -23,6 +23,9 @@ pub enum Error {
     #[error("{}: is not a regular file; expected a vector file", path.display())]
     NotARegularFile { path: PathBuf },
 
+    #[error("{}: is text, not vectors; expected flat little-endian float32, row after row. Export the vectors as raw float32 (numpy: array.astype('<f4').tofile(name))", path.display())]
+    TextAsVectors { path: PathBuf },
+
     #[error("{}: is empty; expected rows of {dim} float32 values", path.display())]
     EmptyVectors { dim: usize, path: PathBuf },
 
@@ -96,7 +99,7 @@ pub enum Error {
 
     #[error(
         "{}: holds another session ({difference}). Choose another folder, or overwrite it \
-         (--overwrite)",
+         (at the command line: --overwrite)",
         path.display()
     )]
     OtherSession { difference: String, path: PathBuf },

@@ -70,8 +70,14 @@ impl Window {
         self.harness.step();
         self.harness.key_combination_modifiers(Modifiers::COMMAND, &[Key::A]);
         self.harness.step();
-        self.harness.get_by_role_and_label(egui::Role::TextInput, label).type_text(value);
-        self.harness.step();
+        // Key by key, as people type: notes come and go meanwhile, and the field must keep the focus.
+        for key in value.chars() {
+            self.harness.event(egui::Event::Text(key.to_string()));
+            self.harness.run_steps(10);
+            if key.is_ascii_punctuation() {
+                self.settle();
+            }
+        }
         // Let the pause after the last key pass on the window's clock.
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(10));
@@ -266,7 +272,7 @@ fn damaged_results_are_told_and_the_demo_stays() {
 fn the_palette_runs_what_is_typed() {
     let mut window = Window::open(Vec::new());
     window.click("Commands");
-    window.harness.get_by_role_and_label(egui::Role::TextInput, "Command").type_text("last");
+    window.harness.event(egui::Event::Text("last".to_owned()));
     window.harness.step();
     window.harness.step();
     window.key(Key::Enter);

@@ -197,7 +197,9 @@ fn card(ui: &mut egui::Ui, theme: &Theme, content: &FrameContent<'_>, plot: egui
         ui.spacing_mut().interact_size.y = 16.0;
         ui.label(RichText::new(content.headline()).font(egui::FontId::new(32.0, theme::bold())));
         let run = &content.store.runs()[content.index];
-        ui.label(RichText::new(format!("repeat {}", grouped(run.m + 1))).color(theme.ink_soft));
+        // The statistics are those of the run, also where only a part of it is in view.
+        let whole = if content.histogram.in_view() < content.histogram.total() { ", all its scores:" } else { "" };
+        ui.label(RichText::new(format!("repeat {}{whole}", grouped(run.m + 1))).color(theme.ink_soft));
         for (name, value) in content.statistics() {
             ui.horizontal(|ui| {
                 ui.label(RichText::new(name).monospace().color(theme.ink_soft));

@@ -110,6 +110,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     }
     let (text, why_not) = match (ready, &review) {
         _ if jobs.scoring.is_busy() => ("Score".to_owned(), Some("scoring is going on")),
+        (Some(ready), _) if ready.finished => ("Open the finished results".to_owned(), None),
         (Some(ready), _) => (format!("Score {}", counted(ready.queries, "query", "queries")), None),
         (None, Some(review)) => ("Score".to_owned(), Some(review.missing.unwrap_or("see the fields above"))),
         (None, None) => ("Score".to_owned(), Some("looking at the fields")),
@@ -179,6 +180,7 @@ fn path_field(
         });
     });
     let edit = TextEdit::singleline(text)
+        .id(field_id(name))
         .hint_text(RichText::new(hint).color(notes.theme.ink_soft))
         .desired_width(f32::INFINITY);
     let response = ui.add(edit);
@@ -200,6 +202,7 @@ fn number_row(
 ) {
     row(ui, name, explain, |ui| {
         let edit = TextEdit::singleline(text)
+            .id(field_id(name))
             .hint_text(RichText::new(hint).color(notes.theme.ink_soft))
             .font(egui::TextStyle::Monospace)
             .desired_width(f32::INFINITY);
@@ -207,6 +210,11 @@ fn number_row(
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
     });
     notes.show(ui, field);
+}
+
+/// An id of its own, so that a field keeps the focus when a note appears above it.
+fn field_id(name: &str) -> egui::Id {
+    egui::Id::unique(("field of the form", name))
 }
 
 /// A name at the left, its field at the right; fields of all rows begin at one line.

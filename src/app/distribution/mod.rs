@@ -11,6 +11,7 @@ use egui::{Align, Layout, Panel, RichText};
 
 use super::App;
 use super::command::{Command, Work};
+use super::notices::Kind;
 use super::theme::{self, Theme};
 use crate::compute::demo;
 use crate::compute::figures;
@@ -73,7 +74,7 @@ fn top_bar(app: &mut App, ui: &mut egui::Ui) {
 }
 
 fn status_line(app: &mut App, ui: &mut egui::Ui) {
-    let App { jobs, session, theme, commands, .. } = app;
+    let App { jobs, session, theme, commands, notices, .. } = app;
     let work = [
         (Work::Scoring, jobs.scoring.progress()),
         (Work::Exporting, jobs.export.progress()),
@@ -108,7 +109,9 @@ fn status_line(app: &mut App, ui: &mut egui::Ui) {
                 });
             }
             None => {
-                ui.label(RichText::new("Ready").color(theme.ink_soft));
+                let good = notices.latest().filter(|notice| notice.kind == Kind::Right);
+                let text = good.map_or("Ready", |notice| notice.text.as_str());
+                ui.add(egui::Label::new(RichText::new(text).color(theme.ink_soft)).truncate());
             }
         }
     });

@@ -8,7 +8,7 @@ use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
 use crate::compute::kernels::Level;
 use crate::compute::metric::Metric;
-use crate::compute::vectors::VectorFile;
+use crate::compute::vectors::{VectorFile, telling_dim};
 use crate::job::Monitor;
 
 /// More runs than this make no animation, and a manifest rewritten after each would be the main work.
@@ -194,6 +194,17 @@ impl ScorePlan {
     /// What a user should know before starting, in sentences.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        for file in [&self.docs, &self.queries] {
+            // A file that cannot be read any more is told by the work itself.
+            if let Some(dim) = telling_dim(file.path()).ok().flatten().filter(|&dim| dim != file.dim()) {
+                warnings.push(format!(
+                    "{} looks like dim {}, not {}",
+                    file.path().display(),
+                    count(dim),
+                    count(file.dim())
+                ));
+            }
+        }
         if let Some(first) = self.first_reused_run() {
             let run = self.runs[first];
             warnings.push(format!(

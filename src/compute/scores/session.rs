@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::manifest::{MANIFEST_NAME, Manifest};
 use super::store::ScoreStore;
 use super::writer::SessionWriter;
+use crate::compute::atomic_file::AtomicFile;
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::engine::TILE;
 use crate::compute::exact::{ScorePlan, TopK};
@@ -52,6 +53,7 @@ pub fn score_session(
 ) -> Result<ScoreStore> {
     let wanted = manifest_of(plan)?;
     finished_runs(plan, &wanted, folder, options)?;
+    check_writable(folder)?;
     plan.check_vectors(monitor)?;
     check_space(plan, folder, options)?;
 
@@ -168,6 +170,19 @@ fn finished_runs(
     };
     let count = found.runs.iter().take_while(|run| intact(run)).count();
     Ok(Some(found.runs.into_iter().take(count).collect()))
+}
+
+/// Refuses a folder that is there but cannot be written, before anything is computed.
+fn check_writable(folder: &Path) -> Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let refused = |error: Error| match error {
+        Error::Write { source, .. } => Error::OutputFolder { source, path: folder.to_owned() },
+        other => other,
+    };
+    // Dropped at once, it leaves nothing.
+    AtomicFile::create(&folder.join("writable")).map(drop).map_err(refused)
 }
 
 /// Refuses a session that cannot fit on the disk, before anything is computed.

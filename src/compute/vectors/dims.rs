@@ -26,12 +26,11 @@ pub fn fitting_dims(file_bytes: u64) -> Vec<usize> {
     if divisors.is_empty() { vec![1] } else { divisors }
 }
 
-/// The likely dim of the file at `path`: the number in a name like `minilm-384d.docs.vec` if it
-/// fits; else the smallest common dim at which the first rows have one norm (most models write unit
-/// vectors); else the first of [`fitting_dims`]. `None` if no dim fits.
-pub fn suggest_dim(path: &Path) -> Result<Option<usize>> {
+/// The dim that the file at `path` tells of itself: the number in a name like `minilm-384d.docs.vec`
+/// if it fits; else the smallest common dim at which the first rows have one norm (most models write
+/// unit vectors). `None` if it tells none.
+pub fn telling_dim(path: &Path) -> Result<Option<usize>> {
     let file_bytes = VectorFile::file_size(path)?;
-    let fitting = fitting_dims(file_bytes);
     if let Some(named) = dim_in_name(path)
         && file_bytes > 0
         && file_bytes.is_multiple_of(named as u64 * 4)
@@ -42,9 +41,16 @@ pub fn suggest_dim(path: &Path) -> Result<Option<usize>> {
     File::open(path).and_then(|file| file.take(1 << 20).read_to_end(&mut head)).map_err(Error::read(path))?;
     let (words, _) = head.as_chunks::<4>();
     let values: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-    let mut ascending = fitting.clone();
+    let mut ascending = fitting_dims(file_bytes);
     ascending.sort_unstable();
-    Ok(ascending.into_iter().find(|&dim| norms_agree(&values, dim)).or(fitting.first().copied()))
+    Ok(ascending.into_iter().find(|&dim| norms_agree(&values, dim)))
+}
+
+/// The likely dim of the file at `path`: [`telling_dim`], else the first of [`fitting_dims`]. `None` if no
+/// dim fits.
+pub fn suggest_dim(path: &Path) -> Result<Option<usize>> {
+    let fitting = fitting_dims(VectorFile::file_size(path)?);
+    Ok(telling_dim(path)?.or(fitting.first().copied()))
 }
 
 /// The digits before a `d` that ends a word of the file name: `glove-100d.vec` → 100.

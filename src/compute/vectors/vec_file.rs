@@ -1,6 +1,7 @@
 //! Flat little-endian float32 files (`.vec`), mapped, never loaded whole.
 
 use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,9 @@ impl VectorFile {
         let row_bytes = dim as u64 * 4;
         if file_bytes == 0 {
             return Err(Error::EmptyVectors { dim, path: path.to_owned() });
+        }
+        if looks_like_text(path)? {
+            return Err(Error::TextAsVectors { path: path.to_owned() });
         }
         if !file_bytes.is_multiple_of(row_bytes) {
             let fitting = fitting_dims(file_bytes);
@@ -187,6 +191,15 @@ impl VectorFile {
     }
 }
 
+/// Whether the file begins with some lines of text: float32 values have bytes that no text has.
+fn looks_like_text(path: &Path) -> Result<bool> {
+    let mut head = Vec::new();
+    File::open(path).and_then(|file| file.take(4096).read_to_end(&mut head)).map_err(Error::read(path))?;
+    let is_text = |byte: &u8| *byte >= 0x20 || matches!(byte, b'\t' | b'\n' | b'\r');
+    let plain = head.iter().filter(|byte| byte.is_ascii()).count() * 10 >= head.len() * 9;
+    Ok(head.len() >= 64 && plain && head.contains(&b'\n') && head.iter().all(is_text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +249,14 @@ mod tests {
         let file = VectorFile::open(&path, 4).expect("opens");
         std::fs::File::options().write(true).open(&path).and_then(|file| file.set_len(100)).expect("shortened");
         assert!(matches!(file.check_size(), Err(Error::FileChanged { expected: 256, found: 100, .. })));
+    }
+
+    #[test]
+    fn text_is_no_vectors_whatever_its_size() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("docs.csv");
+        std::fs::write(&path, "id,title,text\n1,a,some words\n".repeat(64)).expect("written");
+        assert!(matches!(VectorFile::open(&path, 4), Err(Error::TextAsVectors { .. })));
     }
 
     #[test]
