@@ -109,11 +109,13 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         }
     }
     let (text, why_not) = match (ready, &review) {
-        _ if jobs.scoring.is_busy() => ("Score".to_owned(), Some("scoring is going on")),
+        _ if jobs.scoring.is_busy() => ("Score".to_owned(), Some("Scoring is going on.".to_owned())),
         (Some(ready), _) if ready.finished => ("Open the finished results".to_owned(), None),
         (Some(ready), _) => (format!("Score {}", counted(ready.queries, "query", "queries")), None),
-        (None, Some(review)) => ("Score".to_owned(), Some(review.missing.unwrap_or("see the fields above"))),
-        (None, None) => ("Score".to_owned(), Some("looking at the fields")),
+        (None, Some(review)) => {
+            ("Score".to_owned(), Some(format!("To score, {}.", review.missing.unwrap_or("see the fields above"))))
+        }
+        (None, None) => ("Score".to_owned(), Some("Looking at the fields.".to_owned())),
     };
     let button = egui::Button::new(RichText::new(text).family(theme::medium()).color(if why_not.is_none() {
         theme.paper
@@ -127,7 +129,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         commands.push(Command::StartScoring);
     }
     if let Some(why) = why_not {
-        ui.label(RichText::new(format!("To score, {why}.")).small().color(theme.ink_soft));
+        ui.label(RichText::new(why).small().color(theme.ink_soft));
     }
 }
 

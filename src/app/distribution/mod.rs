@@ -78,7 +78,8 @@ fn status_line(app: &mut App, ui: &mut egui::Ui) {
     let work = [
         (Work::Scoring, jobs.scoring.progress()),
         (Work::Exporting, jobs.export.progress()),
-        (Work::Reading, jobs.digest.progress()),
+        // Runs that are taken in while others are scored come and go too quickly to be told.
+        (Work::Reading, jobs.digest.progress().filter(|_| !jobs.scoring.is_busy())),
     ];
     let mut idle = true;
     for (work, progress) in work {
