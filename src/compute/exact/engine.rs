@@ -131,8 +131,10 @@ impl<'a> Engine<'a> {
         let dim = self.docs.dim();
         let query_count = queries.len() / dim;
         let tiles = query_count.div_ceil(TILE_QUERIES);
-        // Tiles of nearly equal size, in whole panels.
-        let tile_queries = query_count.div_ceil(tiles.max(1)).next_multiple_of(PANEL);
+        // Tiles of whole panels, as equal as can be.
+        let panels = query_count.div_ceil(PANEL);
+        let starts: Vec<usize> =
+            (0..=tiles).map(|tile| (tile * panels / tiles.max(1) * PANEL).min(query_count)).collect();
         // The docs are shared out, so that every core has work to the end.
         let doc_tiles = self.num_docs.div_ceil(TILE_DOCS);
         let shards = (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(tiles.max(1)).min(doc_tiles);
@@ -143,7 +145,7 @@ impl<'a> Engine<'a> {
             .into_par_iter()
             .map_init(Buffers::default, |buffers, task| {
                 let (tile, shard) = (task / shards, task % shards);
-                let tile = (tile * tile_queries).min(query_count)..((tile + 1) * tile_queries).min(query_count);
+                let tile = starts[tile]..starts[tile + 1];
                 let first_doc = (shard * shard_docs).min(self.num_docs);
                 let docs = first_doc..(first_doc + shard_docs).min(self.num_docs);
                 self.scan(&queries[tile.start * dim..tile.end * dim], docs, &floors[tile], buffers, monitor)
@@ -151,7 +153,8 @@ impl<'a> Engine<'a> {
             .collect::<Result<_>>()?;
 
         let candidates = |index: usize| {
-            let (tile, in_tile) = (index / tile_queries, index % tile_queries);
+            let tile = starts.partition_point(|&start| start <= index) - 1;
+            let in_tile = index - starts[tile];
             let parts = found[tile * shards..(tile + 1) * shards].iter().map(|shard| shard[in_tile].as_slice());
             Candidates::merge(self.top_k, parts)
         };
