@@ -7,6 +7,8 @@
 
 pub mod fused;
 pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use std::sync::OnceLock;
 
@@ -92,13 +94,28 @@ macro_rules! kernel {
     };
 }
 
-kernel! {
-    /// Σ left·right in float64.
-    ///
-    /// `left`, `right`: equal lengths. Products of two float32 are exact in float64; they are added
-    /// in sixteen lanes by index modulo 16, then the lanes pairwise, so the bits depend on the
-    /// values alone. Relative error at most `len · 2⁻⁵³ · Σ|left·right|`.
-    dot_f64(left: &[f32], right: &[f32]) -> f64
+/// Σ left·right in float64.
+///
+/// `left`, `right`: equal lengths. Products of two float32 are exact in float64; they are added in
+/// sixteen lanes by index modulo 16, then the lanes pairwise, so the bits depend on the values alone.
+/// Relative error at most `len · 2⁻⁵³ · Σ|left·right|`.
+pub fn dot_f64(level: Level, left: &[f32], right: &[f32]) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2(left: &[f32], right: &[f32]) -> f64 {
+            scalar::dot_f64(left, right)
+        }
+        match level.min(Level::best()) {
+            // SAFETY: `Level::best` found the features on this CPU.
+            Level::Avx512 => return unsafe { wide::dot_f64(left, right) },
+            // SAFETY: as above.
+            Level::Avx2 => return unsafe { avx2(left, right) },
+            Level::Scalar => {}
+        }
+    }
+    let _ = level;
+    scalar::dot_f64(left, right)
 }
 
 kernel! {

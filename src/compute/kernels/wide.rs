@@ -1,0 +1,44 @@
+//! Float64 sums in AVX-512 registers: the lanes and the order of their scalar twin, so the same bits.
+
+use std::arch::x86_64::{
+    __m256, __m512d, _mm256_loadu_ps, _mm512_add_pd, _mm512_cvtps_pd, _mm512_fmadd_pd, _mm512_setzero_pd,
+    _mm512_storeu_pd,
+};
+
+/// See [`super::dot_f64`]. A product of two float32 is exact in float64, so fusing changes nothing.
+///
+/// # Safety
+/// The CPU must have AVX-512 F and VL.
+#[target_feature(enable = "avx512f,avx512vl,avx2")]
+pub fn dot_f64(left: &[f32], right: &[f32]) -> f64 {
+    assert_eq!(left.len(), right.len(), "vectors of one dim");
+    let (left_blocks, left_rest) = left.as_chunks::<16>();
+    let (right_blocks, right_rest) = right.as_chunks::<16>();
+    let (mut low, mut high) = (_mm512_setzero_pd(), _mm512_setzero_pd());
+    for (a, b) in left_blocks.iter().zip(right_blocks) {
+        low = _mm512_fmadd_pd(widen(&a[..8]), widen(&b[..8]), low);
+        high = _mm512_fmadd_pd(widen(&a[8..]), widen(&b[8..]), high);
+    }
+    if !left_rest.is_empty() {
+        // Zeros add nothing to the lanes past the end: a sum that began at +0 is never −0.
+        let (mut a, mut b) = ([0.0f32; 16], [0.0f32; 16]);
+        a[..left_rest.len()].copy_from_slice(left_rest);
+        b[..right_rest.len()].copy_from_slice(right_rest);
+        low = _mm512_fmadd_pd(widen(&a[..8]), widen(&b[..8]), low);
+        high = _mm512_fmadd_pd(widen(&a[8..]), widen(&b[8..]), high);
+    }
+    let mut lanes = [0.0f64; 8];
+    // SAFETY: `lanes` has room for a vector.
+    unsafe { _mm512_storeu_pd(lanes.as_mut_ptr(), _mm512_add_pd(low, high)) };
+    let pairs: [f64; 4] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + 4]);
+    (pairs[0] + pairs[2]) + (pairs[1] + pairs[3])
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2")]
+#[inline]
+fn widen(eight: &[f32]) -> __m512d {
+    assert_eq!(eight.len(), 8, "half a block");
+    // SAFETY: there are eight values, as asserted.
+    let values: __m256 = unsafe { _mm256_loadu_ps(eight.as_ptr()) };
+    _mm512_cvtps_pd(values)
+}
