@@ -113,6 +113,8 @@ impl App {
 
     fn open_results(&mut self, path: PathBuf, ctx: &egui::Context) {
         self.session.is_demo = false;
+        self.session.shows_scoring = false;
+        self.fresh_runs = None;
         self.session.view.zoom.clear();
         self.session.player = state::Player::new(false);
         let view = self.session.view.clone();
@@ -125,6 +127,7 @@ impl App {
             return;
         }
         self.session.is_demo = true;
+        self.session.shows_scoring = true;
         self.session.view.zoom.clear();
         self.session.player = state::Player::new(false);
         let home = self.options.demo_home.clone();
@@ -189,6 +192,7 @@ impl App {
         let options = SessionOptions { overwrite: self.session.form.overwrite };
         self.session.form.overwrite = false;
         self.session.is_demo = false;
+        self.session.shows_scoring = true;
         self.session.view.zoom.clear();
         self.session.player = state::Player::new(false);
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -257,6 +261,10 @@ impl App {
         size: FrameSize,
         with_frames: bool,
     ) {
+        if self.jobs.export.is_busy() {
+            self.notices.wrong("An export is going on; wait for it or cancel it first.".to_owned());
+            return;
+        }
         let Some(digest) = self.session.digest.clone() else { return };
         let frames = with_frames.then(|| path.parent().map_or_else(PathBuf::new, Path::to_owned));
         let options = ExportOptions {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::state::Selection;
 use super::work::FrameResult;
 use super::{App, Settings, review};
 
@@ -14,15 +15,20 @@ impl App {
             }
         }
         if let Some(runs) = &self.jobs.finished_runs {
-            self.fresh_runs = runs.try_iter().last().or(self.fresh_runs.take());
+            let newest = runs.try_iter().last();
+            if self.session.shows_scoring {
+                self.fresh_runs = newest.or(self.fresh_runs.take());
+            }
         }
         if let Some(result) = self.jobs.scoring.take() {
             match result {
                 Ok(Ok(store)) => {
                     Settings::remember(&mut self.settings.recent_results, store.folder());
-                    self.fresh_runs = Some(Arc::new(store));
                     if !self.session.is_demo {
-                        self.notices.right(self.scored_text());
+                        self.notices.right(format!("All runs are scored: {}", store.folder().display()));
+                    }
+                    if self.session.shows_scoring {
+                        self.fresh_runs = Some(Arc::new(store));
                     }
                     // What is finished changes what the form would do.
                     self.reviewed_form = None;
@@ -59,7 +65,11 @@ impl App {
         if let Some(result) = self.jobs.selection.take() {
             match result {
                 Ok((key, Ok(selection))) => self.session.selection = Some((key, selection)),
-                Ok((_, Err(error))) => self.notices.error(&error),
+                Ok((key, Err(error))) => {
+                    // Not tried again for this picture: it would fail again.
+                    self.session.selection = Some((key, Selection { total: 0, rows: Vec::new() }));
+                    self.notices.error(&error);
+                }
                 Err(message) => self.notices.wrong(message),
             }
         }
@@ -95,11 +105,6 @@ impl App {
         if let Some(Ok(Err(error))) = self.jobs.settings.take() {
             self.notices.error(&error);
         }
-    }
-
-    fn scored_text(&self) -> String {
-        let folder = self.fresh_runs.as_ref().map(|store| store.folder().display().to_string());
-        format!("All runs are scored: {}", folder.unwrap_or_default())
     }
 
     fn accept_review(&mut self, review: review::Review) {

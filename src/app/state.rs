@@ -242,6 +242,8 @@ pub struct Session {
     pub is_demo: bool,
     /// The newest run of the session being scored is shown as it comes.
     pub following: bool,
+    /// The session being scored is the one on screen, unless the user opened another.
+    pub shows_scoring: bool,
     pub view: View,
     pub player: Player,
     pub selection: Option<(SelectionKey, Selection)>,
@@ -279,6 +281,7 @@ impl Session {
             digest: None,
             is_demo: false,
             following: false,
+            shows_scoring: false,
             view: View { bins: settings.bins, zoom: Vec::new() },
             player: Player::new(false),
             selection: None,

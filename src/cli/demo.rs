@@ -11,7 +11,7 @@ pub fn run(args: &DemoArgs, monitor: &Monitor) -> Result<(), Failure> {
     use_threads(args.common.threads)?;
     let quiet = args.common.quiet;
     if !quiet {
-        println!("{}", demo::ABOUT);
+        tell!("{}", demo::ABOUT);
     }
     let folder = &args.output_dir;
     let params = demo::unpack(&folder.join("vectors"))?;
@@ -27,7 +27,7 @@ pub fn run(args: &DemoArgs, monitor: &Monitor) -> Result<(), Failure> {
     };
     video::make(&store, &options, quiet, monitor)?;
     if !quiet {
-        println!("open it in the window: knnscope {}", folder.display());
+        tell!("open it in the window: knnscope {}", folder.display());
     }
     Ok(())
 }

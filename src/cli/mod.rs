@@ -1,5 +1,13 @@
 //! The command line: flags → plans → progress on the terminal → exit codes.
 
+/// Prints a line of results; a reader that went away (a closed pipe) is no failure.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        writeln!(std::io::stdout(), $($text)*).ok();
+    }};
+}
+
 mod args;
 mod demo;
 mod progress;

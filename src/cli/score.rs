@@ -56,10 +56,10 @@ pub fn score(
     if !quiet {
         let runs = counted(store.runs().len(), "run", "runs");
         if done_before == plan.queries_needed() {
-            println!("All {runs} were there already: {}", folder.display());
+            tell!("All {runs} were there already: {}", folder.display());
         } else {
             let secs: f64 = store.runs().iter().map(|run| run.elapsed_sec).sum();
-            println!("{runs} scored in {}: {}", duration(secs), folder.display());
+            tell!("{runs} scored in {}: {}", duration(secs), folder.display());
         }
     }
     Ok(store)
@@ -67,7 +67,7 @@ pub fn score(
 
 fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: &Monitor) -> Result<(), Error> {
     let done = finished_queries(plan, folder, options)?;
-    println!(
+    tell!(
         "{} docs × {} queries, dim {}, {}, top-{}: {} of N = {}, {} each",
         count(plan.num_docs),
         count(plan.queries_needed()),
@@ -82,7 +82,7 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
         return Ok(());
     }
     let estimate = plan.estimate(done, monitor)?;
-    println!(
+    tell!(
         "will write {}, needs {} of memory, about {} ({} query × doc pairs/s on {})",
         bytes(plan.bytes_to_write()),
         bytes(plan.peak_memory_bytes()),
@@ -91,10 +91,10 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
         counted(rayon::current_num_threads(), "thread", "threads"),
     );
     if done > 0 {
-        println!("continues: {} of {} are finished", count(done), counted(plan.queries_needed(), "query", "queries"));
+        tell!("continues: {} of {} are finished", count(done), counted(plan.queries_needed(), "query", "queries"));
     }
     for warning in plan.warnings() {
-        println!("warning: {warning}");
+        tell!("warning: {warning}");
     }
     Ok(())
 }

@@ -38,13 +38,13 @@ pub fn make(store: &ScoreStore, options: &ExportOptions, quiet: bool, monitor: &
         return Ok(());
     }
     if let Some(folder) = &outcome.frames {
-        println!("{}: {}", counted(outcome.frame_count, "frame", "frames"), folder.join("frame_0000.png …").display());
+        tell!("{}: {}", counted(outcome.frame_count, "frame", "frames"), folder.join("frame_0000.png …").display());
     }
     if let Some(path) = &outcome.video {
         let size = std::fs::metadata(path).map_or(0, |data| data.len());
         let secs = outcome.frame_count as f64 / options.rate.per_second();
         let rate = (options.rate.per_second() * 100.0).round() / 100.0;
-        println!("video: {} ({}, {secs:.1} s at {rate} fps)", path.display(), bytes(size));
+        tell!("video: {} ({}, {secs:.1} s at {rate} fps)", path.display(), bytes(size));
     }
     Ok(())
 }

@@ -36,7 +36,11 @@ impl Bins {
                 found: format!("{low} to {high}"),
             });
         }
-        let (low, high) = if low == high { (low - 0.5, high + 0.5) } else { (low, high) };
+        let (low, high) = if low == high {
+            (low - low.abs().max(5e5) * 1e-6, high + high.abs().max(5e5) * 1e-6)
+        } else {
+            (low, high)
+        };
         Ok(Self { low, high, count })
     }
 

@@ -117,6 +117,10 @@ impl Encoder {
             path: path.to_owned(),
         })?;
         let failed = |doing: &'static str| move |error| video_error(path, doing, error);
+        if path.to_str().is_none() {
+            let what = "cannot be the name of a video: it is no valid UTF-8. Choose another name".to_owned();
+            return Err(Error::Video { what, path: path.to_owned() });
+        }
         let file = AtomicFile::create(path)?;
         // The prefix keeps a name with a colon from being taken for a protocol.
         let target = Path::new("file:").as_os_str().to_owned();
@@ -197,7 +201,13 @@ impl Encoder {
 
     fn write_packets(&mut self) -> Result<()> {
         let mut packet = Packet::empty();
-        while self.encoder.receive_packet(&mut packet).is_ok() {
+        loop {
+            match self.encoder.receive_packet(&mut packet) {
+                Ok(()) => {}
+                Err(libav::Error::Eof) => return Ok(()),
+                Err(libav::Error::Other { errno }) if errno == libav::error::EAGAIN => return Ok(()),
+                Err(error) => return Err(video_error(&self.path, "encode a frame", error)),
+            }
             packet.set_stream(0);
             // Without a duration the last frame's time on screen is lost.
             packet.set_duration(1);
@@ -207,7 +217,6 @@ impl Encoder {
                 .write_interleaved(&mut self.output)
                 .map_err(|error| video_error(&self.path, "write a frame", error))?;
         }
-        Ok(())
     }
 }
 

@@ -186,7 +186,11 @@ fn export_into(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) -
         drop(sender);
         let encoded = encoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         drawn?;
-        if let Some(encoder) = encoded? {
+        let encoded = encoded?;
+        if let Some(staged) = &staged {
+            staged.check_targets(frame_count)?;
+        }
+        if let Some(encoder) = encoded {
             encoder.finish()?;
         }
         Ok::<(), Error>(())
@@ -245,6 +249,13 @@ impl StagedFrames {
         let path = self.staging.join(Self::name(index));
         let mut file = fs::File::create_new(&path).map_err(Error::write(&path))?;
         file.write_all(png).and_then(|()| file.sync_data()).map_err(Error::write(&path))
+    }
+
+    /// Fails if a frame could not take its name, before anything is in place.
+    fn check_targets(&self, count: usize) -> Result<()> {
+        let in_the_way = (0..count).map(|index| self.folder.join(Self::name(index))).find(|path| path.is_dir());
+        let refused = |path: PathBuf| Error::write(&path)(std::io::ErrorKind::AlreadyExists.into());
+        in_the_way.map_or(Ok(()), |path| Err(refused(path)))
     }
 
     /// Gives the frames their names.

@@ -48,7 +48,7 @@ impl ErrorBound {
             Metric::Cosine => {
                 let factor = 1.0 / doc_norm;
                 let relative = self.gamma_f32 + 4.0 * UNIT_F32 + self.gamma_f64;
-                (relative * query_norm + underflow * (factor + 1.0), product.max(factor).max(query_norm))
+                (relative * query_norm + underflow * (factor + 1.0), product.max(factor).max(query_norm).max(doc_norm))
             }
             Metric::Euclidean => {
                 let half_square = doc_norm * doc_norm / 2.0;

@@ -49,7 +49,8 @@ impl EngineSize {
     /// If not even one query at a time fits.
     pub fn within(budget: u64, dim: usize, num_docs: usize, top_k: usize, threads: usize) -> Result<Self> {
         let norms_bytes = num_docs as u64 * 8;
-        let norms_kept = norms_bytes <= budget / NORMS_SHARE;
+        // Reading large docs only for their norms would be a long silence; there tiles compute their own.
+        let norms_kept = norms_bytes <= budget / NORMS_SHARE && num_docs as u64 * dim as u64 * 4 <= 1 << 30;
         let kept = if norms_kept { norms_bytes } else { 0 };
         let needs = |pass: usize| {
             let (pass, dim, top_k, threads) = (pass as u64, dim as u64, top_k as u64, threads as u64);

@@ -7,6 +7,7 @@ use super::engine::{Engine, EngineSize, TILE};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
 use crate::compute::kernels::Level;
+use crate::compute::kernels::fused::PANEL;
 use crate::compute::metric::Metric;
 use crate::compute::vectors::{VectorFile, telling_dim};
 use crate::job::Monitor;
@@ -169,10 +170,13 @@ impl ScorePlan {
     /// Reads only rows whose values it checked first, so it can come before [`Self::check_vectors`].
     pub fn estimate(&self, done_queries: usize, monitor: &Monitor) -> Result<Estimate> {
         const SAMPLE_QUERIES: usize = 2 * TILE;
+        const SAMPLE_BYTES: usize = 64 << 20;
         /// Some 30 ms on two cores.
         const SAMPLE_PRODUCTS: usize = 1 << 31;
         let queries = self.queries_to_compute().min(SAMPLE_QUERIES).min(self.size.pass_queries);
-        let docs = (SAMPLE_PRODUCTS / (queries * self.params.dim)).max(self.params.top_k).clamp(1, self.num_docs);
+        let by_work = SAMPLE_PRODUCTS / (queries.max(PANEL) * self.params.dim);
+        let by_bytes = SAMPLE_BYTES / (4 * self.params.dim);
+        let docs = by_work.min(by_bytes).max(self.params.top_k).clamp(1, self.num_docs);
         let no_zero_rows = self.params.metric == Metric::Cosine;
         self.docs.check_rows(0..docs, no_zero_rows, &Monitor::new())?;
         self.queries.check_rows(0..queries, no_zero_rows, &Monitor::new())?;

@@ -126,12 +126,13 @@ fn parse(bytes: &[u8]) -> std::result::Result<Manifest, String> {
         Some(name) => name.parse().map_err(|error: Error| error.to_string())?,
     };
     let mut runs: Vec<RunRecord> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
     for (index, value) in root.array("runs")?.iter().enumerate() {
         let place = format!("runs[{index}]");
         let map = value.as_object().ok_or_else(|| expected(&place, "an object", &kind_of(value)))?;
         let run = parse_run(&Keys { place, map }, top_k)?;
-        if let Some(earlier) = runs.iter().position(|earlier| (earlier.n, earlier.m) == (run.n, run.m)) {
-            return Err(format!("runs[{index}] is N = {} repeat {} again, like runs[{earlier}]", run.n, run.m));
+        if !seen.insert((run.n, run.m)) {
+            return Err(format!("runs[{index}] is N = {} repeat {} a second time", run.n, run.m));
         }
         runs.push(run);
     }
@@ -169,15 +170,11 @@ fn parse_run(keys: &Keys<'_>, top_k: u64) -> std::result::Result<RunRecord, Stri
         return Err(format!("{} is too large", keys.name("queryStartIndex")));
     }
     let ids_file = keys.optional_text("idsFile")?;
-    let run = RunRecord {
-        n,
-        m: keys.whole("m")?,
-        query_start_index,
-        num_scores,
-        elapsed_sec,
-        file: keys.text("file")?,
-        ids_file,
-    };
+    let m = keys.whole("m")?;
+    if m > u64::from(u32::MAX) {
+        return Err(format!("{} is too large", keys.name("m")));
+    }
+    let run = RunRecord { n, m, query_start_index, num_scores, elapsed_sec, file: keys.text("file")?, ids_file };
     plain_name(&keys.name("file"), &run.file)?;
     if let Some(name) = &run.ids_file {
         plain_name(&keys.name("idsFile"), name)?;

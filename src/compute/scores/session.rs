@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
 use super::manifest::{MANIFEST_NAME, Manifest};
-use super::store::ScoreStore;
+use super::store::{ScoreStore, read_manifest};
 use super::writer::SessionWriter;
 use crate::compute::atomic_file::AtomicFile;
 use crate::compute::error::{Error, Result};
@@ -131,10 +131,12 @@ fn finished_runs(
         let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
         return Err(Error::OutputFolder { source, path: folder.to_owned() });
     }
-    let bytes = match fs::read(&path) {
+    let bytes = match read_manifest(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(Vec::new())),
-        Err(error) => return Err(Error::read(&path)(error)),
+        Err(Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Some(Vec::new()));
+        }
+        Err(error) => return Err(error),
     };
     let refused = |difference| {
         if options.overwrite { Ok(None) } else { Err(Error::OtherSession { difference, path: folder.to_owned() }) }

@@ -50,7 +50,7 @@ impl ScoreStore {
         if folder.is_dir() && !manifest_path.exists() {
             return Err(Error::NoManifest { path: folder });
         }
-        let bytes = fs::read(&manifest_path).map_err(Error::read(&manifest_path))?;
+        let bytes = read_manifest(&manifest_path)?;
         let manifest = Manifest::parse(&bytes, &manifest_path)?;
         Self::new(folder, manifest)
     }
@@ -171,6 +171,17 @@ impl ScoreStore {
         let (words, _) = bytes.as_chunks::<4>();
         Ok(Some(words.iter().map(|word| u32::from_le_bytes(*word)).collect()))
     }
+}
+
+/// The bytes of a manifest: of a regular file, and no larger than any manifest gets.
+pub(super) fn read_manifest(path: &Path) -> Result<Vec<u8>> {
+    const MOST_BYTES: u64 = 64 << 20;
+    let metadata = fs::metadata(path).map_err(Error::read(path))?;
+    if !metadata.is_file() || metadata.len() > MOST_BYTES {
+        let what = "is no regular file of at most 64 MiB".to_owned();
+        return Err(Error::Manifest { what, path: path.to_owned() });
+    }
+    fs::read(path).map_err(Error::read(path))
 }
 
 /// Reads `count` float32 from word `first` on into `values`.

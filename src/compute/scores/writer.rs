@@ -56,7 +56,7 @@ impl SessionWriter {
     }
 
     /// Removes the session that is there: its manifest first, so that no half of it can be taken for
-    /// a whole, then the files that it names and those this session would write.
+    /// a whole, then the score and id files that it names.
     pub fn remove_old_session(&self) -> Result<()> {
         let remove = |path: &Path| match fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::write(path)(error)),
@@ -67,7 +67,10 @@ impl SessionWriter {
         remove(&manifest_path)?;
         for run in named.iter().flat_map(|manifest| &manifest.runs) {
             for file in [Some(&run.file), run.ids_file.as_ref()].into_iter().flatten() {
-                remove(&self.folder.join(file))?;
+                // Only files of a session's own making, whatever a manifest names.
+                if (file.starts_with("scores_N") || file.starts_with("ids_N")) && file.ends_with(".bin") {
+                    remove(&self.folder.join(file))?;
+                }
             }
         }
         Ok(())

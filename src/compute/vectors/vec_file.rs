@@ -169,7 +169,7 @@ impl VectorFile {
         Ok(())
     }
 
-    /// A fingerprint of the content: FNV-1a over the size and 64 evenly spaced blocks of 4 KiB. Tells
+    /// A fingerprint of the file: FNV-1a over its size, the time of its last change and 64 evenly spaced blocks of 4 KiB. Tells
     /// another file from the same one; not made to withstand forgery.
     pub fn fingerprint(&self) -> Result<u64> {
         const BLOCKS: usize = 64;
@@ -183,6 +183,10 @@ impl VectorFile {
             }
         };
         add(&(size as u64).to_le_bytes());
+        // Edits between the blocks show in the time of the last change.
+        let changed = self.file.metadata().and_then(|data| data.modified()).map_err(Error::read(&self.path))?;
+        let since = changed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        add(&since.as_nanos().to_le_bytes());
         for block in 0..BLOCKS {
             let start = (size.saturating_sub(BLOCK_BYTES) as u128 * block as u128 / (BLOCKS as u128 - 1)) as usize;
             add(&self.map[start..(start + BLOCK_BYTES).min(size)]);
