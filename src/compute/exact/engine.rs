@@ -21,6 +21,8 @@ pub const TILE: usize = TILE_QUERIES;
 /// the registers of faer's AVX-512 kernel.
 const TILE_QUERIES: usize = 384;
 const TILE_DOCS: usize = 384;
+/// The dim for which these are meant.
+const TILE_DIM: usize = 512;
 /// Pieces of work per thread, so that the last ones to finish leave few cores idle.
 const TASKS_PER_THREAD: usize = 2;
 /// Queries whose candidates are decided together, and candidates at most.
@@ -30,6 +32,16 @@ const DECIDED_PAIRS: usize = 1 << 18;
 const PASS_QUERIES: usize = 16 * TILE_QUERIES;
 /// Doc norms are kept for the whole session when they take at most this share of the budget.
 const NORMS_SHARE: u64 = 8;
+
+/// Queries in a tile: fewer where vectors are long, so that they stay near and a tile is done soon.
+fn tile_queries(dim: usize) -> usize {
+    (TILE_QUERIES * TILE_DIM / dim / PANEL * PANEL).clamp(PANEL, TILE_QUERIES)
+}
+
+/// Docs in a tile, likewise.
+fn tile_docs(dim: usize) -> usize {
+    (TILE_DOCS * TILE_DIM / dim).clamp(1, TILE_DOCS)
+}
 
 /// How large the engine's buffers are, so that they fit a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +66,7 @@ impl EngineSize {
         let kept = if norms_kept { norms_bytes } else { 0 };
         let needs = |pass: usize| {
             let (pass, dim, top_k, threads) = (pass as u64, dim as u64, top_k as u64, threads as u64);
-            let tile = pass.min(TILE_QUERIES as u64);
+            let tile = pass.min(tile_queries(dim as usize) as u64);
             let candidates = Candidates::capacity_for(top_k as usize) as u64;
             let queries = pass * (dim * 4 + 8) + threads * tile * dim * 4;
             // Held twice while a clean-up decides, and per shard of the docs.
@@ -131,15 +143,16 @@ impl<'a> Engine<'a> {
     pub fn top_k(&self, queries: &[f32], query_row: impl Fn(usize) -> usize + Sync, monitor: &Monitor) -> Result<TopK> {
         let dim = self.docs.dim();
         let query_count = queries.len() / dim;
-        let tiles = query_count.div_ceil(TILE_QUERIES);
+        let tile_docs = tile_docs(dim);
+        let tiles = query_count.div_ceil(tile_queries(dim));
         // Tiles of whole panels, as equal as can be.
         let panels = query_count.div_ceil(PANEL);
         let starts: Vec<usize> =
             (0..=tiles).map(|tile| (tile * panels / tiles.max(1) * PANEL).min(query_count)).collect();
         // The docs are shared out, so that every core has work to the end.
-        let doc_tiles = self.num_docs.div_ceil(TILE_DOCS);
+        let doc_tiles = self.num_docs.div_ceil(tile_docs);
         let shards = (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(tiles.max(1)).min(doc_tiles);
-        let shard_docs = doc_tiles.div_ceil(shards) * TILE_DOCS;
+        let shard_docs = doc_tiles.div_ceil(shards) * tile_docs;
         let floors: Vec<SharedFloor> = (0..query_count).map(|_| SharedFloor::default()).collect();
 
         let found: Vec<Vec<Vec<Candidate>>> = (0..tiles * shards)
@@ -167,6 +180,7 @@ impl<'a> Engine<'a> {
             .zip(result.docs.par_chunks_mut(group * self.top_k))
             .enumerate()
             .map(|(number, (scores, docs))| {
+                monitor.check()?;
                 let first = number * group;
                 let group = first..(first + group).min(query_count);
                 let nearest = self.decide(&queries[group.start * dim..group.end * dim], group.clone().map(candidates));
@@ -223,10 +237,11 @@ impl<'a> Engine<'a> {
         let query_norms: Vec<f64> =
             queries.chunks_exact(dim).map(|query| kernels::dot_f64(self.level, query, query).sqrt()).collect();
         let mut candidates: Vec<Candidates> = (0..query_count).map(|_| Candidates::new(self.top_k)).collect();
-        for first in docs.clone().step_by(TILE_DOCS) {
+        let tile_docs = tile_docs(dim);
+        for first in docs.clone().step_by(tile_docs) {
             monitor.check()?;
             self.docs.check_size()?;
-            let tile = first..(first + TILE_DOCS).min(docs.end);
+            let tile = first..(first + tile_docs).min(docs.end);
             let doc_count = tile.len();
             let norms = self.norms_of(tile.clone());
             self.scales_and_offsets(&norms, scales, offsets);
