@@ -76,8 +76,8 @@ pub struct App {
     theme: Theme,
     texts: TextCache,
     commands: Vec<Command>,
-    /// When the form was last changed, while it waits to be reviewed.
-    form_changed_at: Option<f64>,
+    /// The form that waits to be reviewed, and since when it has been as it is.
+    waiting_form: Option<(state::Form, f64)>,
     reviewed_form: Option<state::Form>,
     /// A newer snapshot of the session being scored.
     fresh_runs: Option<Arc<crate::compute::scores::ScoreStore>>,
@@ -101,7 +101,7 @@ impl App {
             theme,
             texts: TextCache::default(),
             commands: vec![first],
-            form_changed_at: None,
+            waiting_form: None,
             reviewed_form: None,
             fresh_runs: None,
         }
@@ -141,16 +141,19 @@ impl App {
     fn review_form(&mut self, ctx: &egui::Context, now: f64) {
         const PAUSE_SECS: f64 = 0.25;
         if self.reviewed_form.as_ref() == Some(&self.session.form) {
-            self.form_changed_at = None;
+            self.waiting_form = None;
             return;
         }
-        let changed_at = *self.form_changed_at.get_or_insert(now);
-        let settled = self.session.review.as_ref().is_none_or(|review| review.form != self.session.form);
-        if now - changed_at < PAUSE_SECS && settled && self.reviewed_form.is_some() {
-            ctx.request_repaint_after(Duration::from_secs_f64(PAUSE_SECS));
+        let since = match &self.waiting_form {
+            Some((form, since)) if *form == self.session.form => *since,
+            _ => now,
+        };
+        self.waiting_form = Some((self.session.form.clone(), since));
+        if now - since < PAUSE_SECS && self.reviewed_form.is_some() {
+            ctx.request_repaint_after(Duration::from_secs_f64(PAUSE_SECS - (now - since)));
             return;
         }
-        self.form_changed_at = None;
+        self.waiting_form = None;
         let form = self.session.form.clone();
         self.reviewed_form = Some(form.clone());
         // Timing something while scoring would be wrong for both.

@@ -96,8 +96,13 @@ impl App {
                 Err(message) => self.notices.wrong(message),
             }
         }
-        if let Some(Ok(Some((pick, path)))) = self.jobs.dialog.take() {
-            self.accept_pick(pick, path);
+        if let Some(result) = self.jobs.dialog.take() {
+            match result {
+                Ok(Ok(Some((pick, path)))) => self.accept_pick(pick, path),
+                Ok(Ok(None)) => {}
+                Ok(Err(why)) => self.notices.wrong(why.to_owned()),
+                Err(message) => self.notices.wrong(message),
+            }
         }
         if let Some(Ok(Err(message)) | Err(message)) = self.jobs.opener.take() {
             self.notices.wrong(message);

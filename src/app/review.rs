@@ -185,7 +185,7 @@ fn make_ready(
 /// The field beside which an error of the plan is shown.
 fn field_of(error: &Error, form: &Form) -> Field {
     match error {
-        Error::Parameter { name: "dim", .. } | Error::DimMismatch { .. } => Field::Dim,
+        Error::Parameter { name: "dim", .. } => Field::Dim,
         Error::Parameter { name: "numDocs", .. } | Error::TooFewDocs { .. } => Field::NumDocs,
         Error::Parameter { name: "topK", .. } | Error::TopKBeyondDocs { .. } | Error::MemoryBudget { .. } => {
             Field::TopK

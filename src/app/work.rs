@@ -9,14 +9,14 @@ use super::command::Pick;
 use super::review::Review;
 use super::state::{Digest, Selection, SelectionKey, SelectionRow, View};
 use crate::compute::atomic_file::write_atomically;
+use crate::compute::demo;
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::{ScoreParams, ScorePlan};
 use crate::compute::histogram::{Axes, Bins, HistogramSet};
 use crate::compute::scores::{RunStats, ScoreStore, SessionOptions, find_hits, score_session};
 use crate::compute::vectors::{Text, Texts};
-use crate::compute::{demo, scores};
 use crate::job::{Job, Monitor, Outcome, Progress};
-use crate::video::{ExportOptions, ExportOutcome, Frame, FrameSize, Look, export, frame_of_run};
+use crate::video::{ExportOptions, ExportOutcome, Frame, FrameSize, Look, Runs, export};
 
 /// A place for one job.
 pub struct Slot<T> {
@@ -71,7 +71,7 @@ pub struct Jobs {
     pub selection: Slot<(SelectionKey, Result<Selection>)>,
     pub export: Slot<Result<ExportOutcome>>,
     pub frame: Slot<Result<FrameResult>>,
-    pub dialog: Slot<Option<(Pick, PathBuf)>>,
+    pub dialog: Slot<std::result::Result<Option<(Pick, PathBuf)>, &'static str>>,
     pub opener: Slot<std::result::Result<(), String>>,
     pub settings: Slot<Result<()>>,
 }
@@ -105,7 +105,18 @@ pub enum FrameResult {
     Written(PathBuf),
 }
 
-/// Scores a session, or the demo when `params` is none.
+/// Runs `work` on threads of its own, as many as there are cores: the scan would otherwise hold the
+/// shared ones for seconds, while the window wants its histograms binned at once.
+fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
+    match pool {
+        Ok(pool) => pool.install(work),
+        // Out of threads: slower to look at, as right as ever.
+        Err(_) => work(),
+    }
+}
+
+/// Scores a session.
 pub fn score(
     params: ScoreParams,
     output: &Path,
@@ -115,7 +126,7 @@ pub fn score(
 ) -> Result<ScoreStore> {
     monitor.begin("opening files", "files", 0);
     let plan = ScorePlan::new(params)?;
-    score_session(&plan, output, options, monitor, on_run)
+    on_own_threads(|| score_session(&plan, output, options, monitor, on_run))
 }
 
 /// Unpacks the demo under `home` and scores it; a session that is there already is only opened.
@@ -124,7 +135,8 @@ pub fn prepare_demo(home: &Path, on_run: &(dyn Fn(Arc<ScoreStore>) + Sync), moni
     let params = demo::unpack(&home.join("vectors"))?;
     let plan = ScorePlan::new(params)?;
     // The folder is ours alone, so a demo of another version is replaced.
-    scores::score_session(&plan, &home.join("results"), SessionOptions { overwrite: true }, monitor, on_run)
+    let options = SessionOptions { overwrite: true };
+    on_own_threads(|| score_session(&plan, &home.join("results"), options, monitor, on_run))
 }
 
 /// What a digest starts from.
@@ -235,7 +247,8 @@ pub fn draw_frame(
     look: Look,
     path: Option<PathBuf>,
 ) -> Result<FrameResult> {
-    let frame = frame_of_run(&digest.store, &digest.set, &digest.stats[index], index, size, look);
+    let runs = Runs { store: &digest.store, set: &digest.set, stats: &digest.stats };
+    let frame = runs.frame(index, size, look);
     match path {
         None => Ok(FrameResult::ForClipboard(frame)),
         Some(path) => {
@@ -245,8 +258,32 @@ pub fn draw_frame(
     }
 }
 
-/// Asks the system's file dialog. `None` when the user cancels, or where there is no dialog.
-pub fn pick(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)> {
+/// Asks the system's file dialog. `None` when the user cancels.
+///
+/// # Errors
+/// In words, where the system has no file dialog.
+pub fn pick(
+    pick: Pick,
+    start: Option<PathBuf>,
+    name: &str,
+) -> std::result::Result<Option<(Pick, PathBuf)>, &'static str> {
+    if !has_dialog() {
+        return Err("This system has no file dialog (neither a desktop portal nor zenity). Type the path into its \
+                    field, drop the file on the window, or install zenity");
+    }
+    Ok(ask(pick, start, name))
+}
+
+/// The dialogs that `rfd` can use on Linux: the desktop's portal on the session bus, or zenity.
+fn has_dialog() -> bool {
+    let on_path = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    };
+    !cfg!(target_os = "linux") || std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some() || on_path("zenity")
+}
+
+fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)> {
     let mut dialog = rfd::FileDialog::new();
     if let Some(folder) = start.filter(|folder| folder.is_dir()) {
         dialog = dialog.set_directory(folder);

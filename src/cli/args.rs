@@ -126,6 +126,9 @@ pub struct DemoArgs {
     /// Folder for the demo's vectors, results, frames and video.
     #[arg(long, value_name = "DIR", default_value = "knnscope-demo")]
     pub output_dir: PathBuf,
+    /// Replace another session in the output folder.
+    #[arg(long)]
+    pub overwrite: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }

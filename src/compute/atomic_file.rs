@@ -88,6 +88,34 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     file.commit()
 }
 
+/// The folders that were made for some output, so that they can go again when nothing came of it.
+#[derive(Debug, Default)]
+pub struct MadeFolders {
+    /// The deepest first.
+    made: Vec<PathBuf>,
+}
+
+impl MadeFolders {
+    /// Makes `folder` and the parents that are missing.
+    ///
+    /// # Errors
+    /// [`Error::OutputFolder`]; then what was made on the way is gone again.
+    pub fn make(folder: &Path) -> Result<Self> {
+        let missing = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let made = Self { made: missing.map(Path::to_owned).collect() };
+        if let Err(source) = fs::create_dir_all(folder) {
+            made.remove_empty();
+            return Err(Error::OutputFolder { source, path: folder.to_owned() });
+        }
+        Ok(made)
+    }
+
+    /// Removes those that are empty; one that holds anything stays, and so do its parents.
+    pub fn remove_empty(&self) {
+        self.made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+    }
+}
+
 /// Makes a rename durable: the folder's own entry must reach the disk too.
 fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
@@ -112,6 +140,28 @@ mod tests {
         write_atomically(&path, b"whole").expect("written");
         assert_eq!(fs::read(&path).expect("read"), b"whole");
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn folders_made_for_nothing_go_again() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let deep = folder.path().join("a/b/c");
+        let made = MadeFolders::make(&deep).expect("made");
+        assert!(deep.is_dir());
+        made.remove_empty();
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0, "nothing is left");
+
+        let made = MadeFolders::make(&deep).expect("made");
+        fs::write(folder.path().join("a/kept"), "text").expect("written");
+        made.remove_empty();
+        assert!(folder.path().join("a/kept").is_file() && !folder.path().join("a/b").exists());
+        MadeFolders::make(&folder.path().join("a")).expect("there").remove_empty();
+        assert!(folder.path().join("a").is_dir(), "what was there before stays");
+
+        let error = MadeFolders::make(&folder.path().join("new/kept/x"))
+            .map(|_| ())
+            .and_then(|()| MadeFolders::make(&folder.path().join("a/kept/x")).map(|_| ()));
+        assert!(error.expect_err("a file is in the way").to_string().contains("kept"));
     }
 
     #[cfg(unix)]

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::atomic_file::write_atomically;
-use super::error::{Error, Result};
+use super::atomic_file::{MadeFolders, write_atomically};
+use super::error::Result;
 use super::exact::ScoreParams;
 use super::metric::Metric;
 
@@ -26,7 +26,7 @@ pub const ABOUT: &str = "Demo: 5,000 dictionary definitions (docs) and 5,000 exa
 /// Writes the demo files into `folder` (those that are not there yet, whole) and returns the
 /// parameters of the demo session: 30 runs, no query comes twice.
 pub fn unpack(folder: &Path) -> Result<ScoreParams> {
-    fs::create_dir_all(folder).map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
+    MadeFolders::make(folder)?;
     for (name, bytes) in FILES {
         let path = folder.join(name);
         let there = fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() == bytes.len() as u64);

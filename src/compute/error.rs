@@ -56,12 +56,6 @@ pub enum Error {
     )]
     FileChanged { expected: u64, found: u64, path: PathBuf },
 
-    #[error(
-        "queries have {query_dim} dimensions, docs have {doc_dim}; both must come from the same model: {}",
-        path.display()
-    )]
-    DimMismatch { query_dim: usize, doc_dim: usize, path: PathBuf },
-
     #[error("{name}: expected {expected}, found {found}")]
     Parameter { name: &'static str, expected: String, found: String },
 

@@ -164,13 +164,18 @@ impl Axes {
     }
 
     /// Axes for the bins of `histograms`, all of which share theirs: the percent axis ends at the
-    /// next multiple of 0.5 above the highest bin, (⌊max / 0.5⌋ + 1) × 0.5. Where a narrow view
-    /// leaves less than 0.5 % in every bin, the steps are the largest of 1, 2, 5 × 10⁻ⁿ instead that
-    /// the highest bin still reaches.
+    /// next multiple of 0.5 above the highest bin, (⌊max / 0.5⌋ + 1) × 0.5. Where a view that leaves
+    /// scores out has less than 0.5 % in every bin, the steps are the largest of 1, 2, 5 × 10⁻ⁿ
+    /// instead that the highest bin still reaches.
     pub fn of<'a>(bins: Bins, histograms: impl IntoIterator<Item = &'a Histogram>) -> Self {
-        let max_percent = histograms.into_iter().map(Histogram::max_percent).fold(0.0, f64::max);
+        let mut max_percent = 0.0f64;
+        let mut all_in_view = true;
+        for histogram in histograms {
+            max_percent = max_percent.max(histogram.max_percent());
+            all_in_view &= histogram.in_view() == histogram.total();
+        }
         let mut step = 0.5;
-        if max_percent > 0.0 {
+        if max_percent > 0.0 && !all_in_view {
             for divisor in [2.5, 2.0, 2.0].into_iter().cycle().take(60) {
                 if max_percent >= step {
                     break;

@@ -12,6 +12,7 @@ use super::encoder::{Encoder, FrameRate};
 use super::palette::Look;
 use super::raster::{Canvas, Frame, draw};
 use super::scene::{FrameContent, Scene, histogram_scene};
+use crate::compute::atomic_file::MadeFolders;
 use crate::compute::error::{Error, Result};
 use crate::compute::histogram::{Axes, Bins, HistogramSet};
 use crate::compute::scores::{RunStats, ScoreStore};
@@ -107,16 +108,11 @@ pub fn export(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) ->
     }
     let folders = [options.frames.as_deref(), options.video.as_deref().and_then(Path::parent)];
     let mut made = Vec::new();
-    for folder in folders.into_iter().flatten().filter(|folder| !folder.as_os_str().is_empty()) {
-        if !folder.exists() {
-            made.push(folder);
-        }
-        fs::create_dir_all(folder).map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
-    }
-    let exported = export_into(store, options, monitor);
+    let mut make = |folder: &Path| MadeFolders::make(folder).map(|folders| made.push(folders));
+    let wanted = folders.into_iter().flatten().filter(|folder| !folder.as_os_str().is_empty()).try_for_each(&mut make);
+    let exported = wanted.and_then(|()| export_into(store, options, monitor));
     if exported.is_err() {
-        // A folder made for nothing goes again; one that holds anything stays.
-        made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+        made.iter().rev().for_each(MadeFolders::remove_empty);
     }
     exported
 }
@@ -139,7 +135,8 @@ fn export_into(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) -
 
     let frame_count = store.runs().len();
     monitor.begin(if encoder.is_some() { "encoding frames" } else { "drawing frames" }, "frames", frame_count as u64);
-    let scene = |index: usize| scene_of_run(store, &set, &stats[index], index, options.size, options.look);
+    let runs = Runs { store, set: &set, stats: &stats };
+    let scene = |index: usize| runs.scene(index, options.size, options.look);
     let canvas = Canvas::of(&scene(0));
     let canvas = &canvas;
     let batch = rayon::current_num_threads().max(2);
@@ -201,29 +198,33 @@ fn export_into(store: &ScoreStore, options: &ExportOptions, monitor: &Monitor) -
     Ok(ExportOutcome { frame_count, frames: options.frames.clone(), video: options.video.clone() })
 }
 
-/// Run `index` of `store` as a frame.
-pub fn frame_of_run(
-    store: &ScoreStore,
-    set: &HistogramSet,
-    stats: &RunStats,
-    index: usize,
-    size: FrameSize,
-    look: Look,
-) -> Frame {
-    draw(&scene_of_run(store, set, stats, index, size, look))
+/// All runs of a session, ready to be drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Runs<'a> {
+    pub store: &'a ScoreStore,
+    pub set: &'a HistogramSet,
+    /// One a run.
+    pub stats: &'a [RunStats],
 }
 
-fn scene_of_run(
-    store: &ScoreStore,
-    set: &HistogramSet,
-    stats: &RunStats,
-    index: usize,
-    size: FrameSize,
-    look: Look,
-) -> Scene {
-    let (axes, mass_is_right) = (set.axes, set.mass_is_right);
-    let content = FrameContent { store, index, stats, histogram: &set.histograms[index], axes, mass_is_right, look };
-    histogram_scene(&content, size.width(), size.height())
+impl Runs<'_> {
+    /// Run `index` as a frame.
+    pub fn frame(&self, index: usize, size: FrameSize, look: Look) -> Frame {
+        draw(&self.scene(index, size, look))
+    }
+
+    fn scene(&self, index: usize, size: FrameSize, look: Look) -> Scene {
+        let content = FrameContent {
+            store: self.store,
+            index,
+            stats: &self.stats[index],
+            histogram: &self.set.histograms[index],
+            axes: self.set.axes,
+            mass_is_right: self.set.mass_is_right,
+            look,
+        };
+        histogram_scene(&content, size.width(), size.height())
+    }
 }
 
 /// Frames collected in a hidden folder until all are there.

@@ -10,7 +10,7 @@ pub mod raster;
 pub mod scene;
 
 pub use encoder::{Encoder, FrameRate};
-pub use export::{ExportOptions, ExportOutcome, FrameSize, VIDEO_NAME, export, frame_of_run};
+pub use export::{ExportOptions, ExportOutcome, FrameSize, Runs, VIDEO_NAME, export};
 pub use palette::Look;
 pub use raster::{Frame, draw};
 pub use scene::{FrameContent, Scene, histogram_scene};

@@ -1,6 +1,6 @@
 //! The commands as a user calls them.
 
-use crate::support::{Vectors, knnscope, stderr, text};
+use crate::support::{Vectors, command, knnscope, stderr, text};
 
 #[test]
 fn help_and_version_are_no_failures() {
@@ -22,7 +22,7 @@ fn a_dry_run_tells_the_plan_and_writes_nothing() {
         "400 docs × 60 queries, dim 10, dot, top-5: 4 runs of N = 10, 20, 2 repeats each",
         "will write 2.40 kB",
         "query × doc pairs/s on",
-        "warning: 60 queries are needed, the file has 30: from run 3 of 4 (N = 20, repeat 0) on, 30 queries are reused",
+        "warning: 60 queries are needed, the file has 30: from run 3 of 4 (N = 20, repeat 1) on, 30 queries are reused",
     ] {
         assert!(told.contains(part), "{part:?} is missing in {told}");
     }
@@ -33,9 +33,15 @@ fn a_dry_run_tells_the_plan_and_writes_nothing() {
 fn progress_comes_as_lines_where_there_is_no_terminal_and_not_at_all_when_quiet() {
     let vectors = Vectors::random(30_000, 2000, 64);
     let folder = vectors.folder.path().join("results");
-    let output = vectors.score(&folder, &["-N", "2000", "--threads", "1"]);
+    let args = vectors.score_args(&folder, &["-N", "2000", "--threads", "1"]);
+    // The slowest kernels, so that there is something to tell.
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let output = command(&args).env("KNNSCOPE_CPU", "scalar").output().expect("starts");
     assert!(output.status.success());
-    assert!(!stderr(&output).contains('\r'), "no bar in a pipe: {}", stderr(&output));
+    let told = stderr(&output);
+    assert!(!told.contains('\r'), "no bar in a pipe: {told}");
+    let line = told.lines().find(|line| line.starts_with("scoring: ")).unwrap_or_else(|| panic!("no line: {told}"));
+    assert!(line.contains(" % · run 1 of 1 (N = 2,000, repeat 1)"), "{line}");
     let folder = vectors.folder.path().join("quiet");
     let output = vectors.score(&folder, &["-N", "20", "--quiet"]);
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{}", stderr(&output));

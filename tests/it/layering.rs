@@ -43,6 +43,9 @@ fn forbid(from: impl Fn(&str) -> bool, words: &[&str], why: &str) {
 
 #[test]
 fn layers_know_only_what_is_below_them() {
+    forbid(|_| true, &["crate::{", "knnscope::{"], "one line for each module that is imported");
+    forbid(|path| path.starts_with("compute"), &["super::app", "super::cli", "super::video"], "compute is below");
+    forbid(|path| path.starts_with("video"), &["super::app", "super::cli"], "video is below");
     let upper = ["crate::app", "crate::cli", "knnscope::app", "knnscope::cli"];
     forbid(|path| !path.starts_with("app") && path != "main.rs", &upper[..1], "only main imports app");
     forbid(|path| !path.starts_with("cli") && path != "main.rs", &upper[1..2], "only main imports cli");

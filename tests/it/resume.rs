@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Vectors, command, results, stderr};
+use crate::support::{Vectors, command, knnscope, results, skip, stderr, text, write_vectors};
 
 fn finished_runs(folder: &Path) -> usize {
     let Ok(bytes) = std::fs::read(folder.join("manifest.json")) else { return 0 };
@@ -141,4 +141,76 @@ fn another_session_is_refused_unless_told() {
     assert!(output.status.success(), "{}", stderr(&output));
     let names: Vec<String> = results(&folder).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["scores_N6_M0.bin"], "the old session's files are gone");
+}
+
+/// A small file system of its own, unmounted when dropped; `None`, told, where mounting is not allowed.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(test: &str, size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let disk = Self(folder);
+        if disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]) {
+            return Some(disk);
+        }
+        skip(test, "a tmpfs cannot be mounted here (that takes root)");
+        std::mem::forget(disk);
+        None
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> bool {
+        let mut command = std::process::Command::new(program);
+        command.args(args).arg(self.0.path()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        self.run("umount", &[]);
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_scoring_continues_once_there_is_room() {
+    let Some(disk) = SmallDisk::mount("a full disk", "256k") else { return };
+    let vectors = Vectors::random(300, 130, 8);
+    // Files so small that each takes a page of its own, which no sum of bytes foresees.
+    let more = ["-N", "2", "-M", "60", "--top-k", "3", "--quiet"];
+    let folder = disk.0.path().join("nested/results");
+    let output = vectors.score(&folder, &more);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("the disk is full") && told.contains("nested/results"), "{told}");
+    let finished = finished_runs(&folder);
+    assert!((1..60).contains(&finished), "{finished} runs");
+    for entry in std::fs::read_dir(&folder).expect("there") {
+        let name = entry.expect("readable").file_name().to_string_lossy().into_owned();
+        assert!(name == "manifest.json" || name.ends_with(".bin"), "{name} is left behind");
+    }
+    assert_eq!(results(&folder).len(), 2 * finished, "scores and ids of the runs that are named, nothing else");
+
+    assert!(disk.run("mount", &["-o", "remount,size=8m"]), "more room");
+    let output = vectors.score(&folder, &more);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let undisturbed = vectors.folder.path().join("undisturbed");
+    assert!(vectors.score(&undisturbed, &more).status.success());
+    assert_eq!(results(&folder), results(&undisturbed));
+}
+
+#[test]
+fn folders_made_for_nothing_go_again() {
+    let vectors = Vectors::random(300, 50, 8);
+    let mut values = vec![0.5f32; 300 * 8];
+    values[77] = f32::NAN;
+    write_vectors(&vectors.docs, &values);
+    let output = vectors.score(&vectors.folder.path().join("a/b/c"), &["-N", "5", "--top-k", "3"]);
+    assert!(stderr(&output).contains("row 9"), "{}", stderr(&output));
+    assert!(!vectors.folder.path().join("a").exists());
+    let session = vectors.folder.path().join("session");
+    write_vectors(&vectors.docs, &[0.5f32; 300 * 8]);
+    assert!(vectors.score(&session, &["-N", "5", "--top-k", "3"]).status.success());
+    let demo = knnscope(&["demo", "--output-dir", text(&session)]);
+    assert!(stderr(&demo).contains("holds another session"), "{}", stderr(&demo));
+    assert!(!session.join("vectors").exists(), "nothing of the demo is left in another session");
 }

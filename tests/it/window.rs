@@ -262,10 +262,16 @@ fn results_of_both_tools_open_at_once() {
 fn damaged_results_are_told_and_the_demo_stays() {
     let folder = tempfile::tempdir().expect("temporary folder");
     std::fs::write(folder.path().join("manifest.json"), "{\"docs\": 3}").expect("written");
-    let window = open_results(folder.path());
+    let mut window = Window::open(Vec::new());
+    window.harness.state_mut().send(Command::OpenPaths(vec![folder.path().to_owned()]));
+    window.harness.step();
+    window.settle();
     let told = window.app().latest_notice().expect("a notice");
     assert!(told.contains("manifest.json") && told.contains("topK is missing"), "{told}");
     assert!(window.sees("This did not work"));
+    assert_eq!(window.app().position(), (0, 30), "the demo is still there");
+    window.click("Next run");
+    assert_eq!(window.app().position(), (1, 30));
 }
 
 #[test]

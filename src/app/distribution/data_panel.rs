@@ -181,12 +181,7 @@ fn path_field(
             }
         });
     });
-    let edit = TextEdit::singleline(text)
-        .id(field_id(name))
-        .hint_text(RichText::new(hint).color(notes.theme.ink_soft))
-        .desired_width(f32::INFINITY);
-    let response = ui.add(edit);
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
+    let response = text_field(ui, notes, name, hint, text, egui::TextStyle::Body);
     if !text.is_empty() {
         response.on_hover_text(text.as_str());
     }
@@ -203,20 +198,28 @@ fn number_row(
     explain: &str,
 ) {
     row(ui, name, explain, |ui| {
-        let edit = TextEdit::singleline(text)
-            .id(field_id(name))
-            .hint_text(RichText::new(hint).color(notes.theme.ink_soft))
-            .font(egui::TextStyle::Monospace)
-            .desired_width(f32::INFINITY);
-        let response = ui.add(edit);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
+        text_field(ui, notes, name, hint, text, egui::TextStyle::Monospace);
     });
     notes.show(ui, field);
 }
 
-/// An id of its own, so that a field keeps the focus when a note appears above it.
-fn field_id(name: &str) -> egui::Id {
-    egui::Id::unique(("field of the form", name))
+fn text_field(
+    ui: &mut egui::Ui,
+    notes: &Notes<'_>,
+    name: &str,
+    hint: &str,
+    text: &mut String,
+    style: egui::TextStyle,
+) -> egui::Response {
+    let edit = TextEdit::singleline(text)
+        // An id of its own, so that a field keeps the focus when a note appears above it.
+        .id(egui::Id::unique(("field of the form", name)))
+        .hint_text(RichText::new(hint).color(notes.theme.ink_soft))
+        .font(style)
+        .desired_width(f32::INFINITY);
+    let response = ui.add(edit);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
+    response
 }
 
 /// A name at the left, its field at the right; fields of all rows begin at one line.

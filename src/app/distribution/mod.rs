@@ -66,6 +66,16 @@ fn top_bar(app: &mut App, ui: &mut egui::Ui) {
             {
                 app.commands.push(Command::Pick(super::command::Pick::Results));
             }
+            if !app.settings.recent_results.is_empty() {
+                ui.menu_button("Recent results", |ui| {
+                    for path in &app.settings.recent_results {
+                        if ui.button(path.display().to_string()).clicked() {
+                            app.commands.push(Command::OpenPaths(vec![path.clone()]));
+                            ui.close();
+                        }
+                    }
+                });
+            }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 ui.add(egui::Label::new(RichText::new(title).color(app.theme.ink_soft)).truncate()).on_hover_text(hint);
             });
@@ -80,6 +90,7 @@ fn status_line(app: &mut App, ui: &mut egui::Ui) {
         (Work::Exporting, jobs.export.progress()),
         // Runs that are taken in while others are scored come and go too quickly to be told.
         (Work::Reading, jobs.digest.progress().filter(|_| !jobs.scoring.is_busy())),
+        (Work::Reading, jobs.selection.progress().filter(|progress| progress.elapsed_secs > 0.3)),
     ];
     let mut idle = true;
     for (work, progress) in work {

@@ -67,12 +67,17 @@ impl EngineSize {
         let needs = |pass: usize| {
             let (pass, dim, top_k, threads) = (pass as u64, dim as u64, top_k as u64, threads as u64);
             let tile = pass.min(tile_queries(dim as usize) as u64);
+            let tiles = pass.div_ceil(tile);
+            let shards = (TASKS_PER_THREAD as u64 * threads).div_ceil(tiles);
             let candidates = Candidates::capacity_for(top_k as usize) as u64;
-            let queries = pass * (dim * 4 + 8) + threads * tile * dim * 4;
-            // Held twice while a clean-up decides, and per shard of the docs.
-            let working = threads * tile * (TILE_DOCS as u64 * 4 + candidates * 20);
-            let decided =
-                pass * candidates * 12 + threads * ((DECIDED_PAIRS as u64).min(pass * candidates) + candidates) * 40;
+            // Packed panels are filled up; without the fused kernel there is a second, transposed copy.
+            let packed = tile.next_multiple_of(PANEL as u64) * dim * 4;
+            let queries = pass * (dim * 4 + 8) + 2 * threads * packed;
+            // The scores of a tile or the pairs that survive it, and candidates while a clean-up decides.
+            let working = threads * tile * (TILE_DOCS as u64 * 20 + candidates * 8);
+            // Every shard of the docs has candidates of its own for each query.
+            let decided = shards * pass * candidates * 12
+                + threads * ((DECIDED_PAIRS as u64).min(pass * candidates) + candidates) * 40;
             // One result being computed, one in the queue, one being written.
             let results = 3 * pass * top_k * 8;
             kept + queries + working + decided + results

@@ -219,7 +219,7 @@ impl ScorePlan {
                 count(first + 1),
                 count(self.runs.len()),
                 count(run.n),
-                count(run.m),
+                count(run.m + 1),
                 counted(self.reused_queries(), "query", "queries"),
             ));
         }

@@ -25,8 +25,11 @@ pub fn find_hits(
     most: usize,
     monitor: &Monitor,
 ) -> Result<(u64, Vec<Hit>)> {
+    let num_scores = store.runs()[index].num_scores;
+    monitor.begin("looking up scores", "scores", 2 * num_scores);
     let within = |score: f32| (low..=high).contains(&f64::from(score));
     let counts = store.map_chunks(index, monitor, |_, scores| scores.iter().filter(|s| within(**s)).count() as u64)?;
+    monitor.advance(num_scores)?;
     let total: u64 = counts.iter().sum();
     let step = total.div_ceil(most.max(1) as u64).max(1);
     let starts: Vec<u64> = counts

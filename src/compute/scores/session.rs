@@ -54,8 +54,8 @@ pub fn score_session(
     let wanted = manifest_of(plan)?;
     finished_runs(plan, &wanted, folder, options)?;
     check_writable(folder)?;
-    plan.check_vectors(monitor)?;
     check_space(plan, folder, options)?;
+    plan.check_vectors(monitor)?;
 
     let (top_k, keep_ids) = (plan.params.top_k, plan.params.keep_ids);
     let mut writer = SessionWriter::create(folder, wanted.clone(), plan.runs.clone(), top_k, keep_ids)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{MANIFEST_NAME, Manifest, RunRecord};
 use super::store::ScoreStore;
-use crate::compute::atomic_file::{AtomicFile, write_atomically};
+use crate::compute::atomic_file::{AtomicFile, MadeFolders, write_atomically};
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::RunSpec;
 use crate::compute::figures::count;
@@ -14,7 +14,7 @@ use crate::compute::figures::count;
 /// The open end of a session: takes scores query by query and cuts them into runs.
 pub struct SessionWriter {
     folder: PathBuf,
-    created_folder: bool,
+    made_folders: MadeFolders,
     /// Held for the whole session, so that two programs never write into one folder.
     _lock: File,
     manifest: Manifest,
@@ -34,8 +34,7 @@ struct OpenRun {
 impl SessionWriter {
     /// Makes and locks `folder`, which is empty of sessions or holds the runs of `manifest`.
     pub fn create(folder: &Path, manifest: Manifest, runs: Vec<RunSpec>, top_k: usize, keep_ids: bool) -> Result<Self> {
-        let created_folder = !folder.exists();
-        fs::create_dir_all(folder).map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
+        let made_folders = MadeFolders::make(folder)?;
         let lock = File::open(folder).map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -45,7 +44,7 @@ impl SessionWriter {
         }
         Ok(Self {
             folder: folder.to_owned(),
-            created_folder,
+            made_folders,
             _lock: lock,
             manifest,
             runs,
@@ -145,7 +144,10 @@ impl SessionWriter {
         if let Some(ids) = run.ids {
             ids.commit_without_folder()?;
         }
-        run.scores.commit_without_folder()?;
+        if let Err(error) = run.scores.commit_without_folder() {
+            fs::remove_file(self.folder.join(spec.ids_file())).ok();
+            return Err(error);
+        }
         self.manifest.runs.push(RunRecord {
             n: spec.n as u64,
             m: spec.m as u64,
@@ -200,7 +202,7 @@ impl SessionWriter {
                     count(finished + 1),
                     count(self.runs.len()),
                     count(run.n),
-                    count(run.m),
+                    count(run.m + 1),
                     count(done),
                     count(needed)
                 )
@@ -214,8 +216,8 @@ impl Drop for SessionWriter {
     fn drop(&mut self) {
         // A run that was not finished leaves nothing; nor does a folder made for nothing.
         self.current = None;
-        if self.created_folder && self.manifest.runs.is_empty() {
-            fs::remove_dir(&self.folder).ok();
+        if self.manifest.runs.is_empty() {
+            self.made_folders.remove_empty();
         }
     }
 }

@@ -47,7 +47,9 @@ impl Texts {
             kind => Error::Texts { row, what: format!("{kind:?}"), path: path.to_owned() },
         };
         let file = File::open(path).map_err(Error::read(path))?;
+        monitor.begin("reading texts", "bytes", file.metadata().map_or(0, |data| data.len()));
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
+        let mut read = 0;
         let headers = reader.byte_headers().map_err(|error| bad(0, error))?.clone();
         let column = |name: &str| headers.iter().position(|field| field == name.as_bytes());
         let (title_column, text_column) = (column("title"), column("text"));
@@ -56,7 +58,8 @@ impl Texts {
         let mut record = csv::ByteRecord::new();
         loop {
             if rows % Self::STRIDE == 0 {
-                monitor.check()?;
+                monitor.advance(reader.position().byte() - read)?;
+                read = reader.position().byte();
                 marks.push(reader.position().clone());
             }
             if !reader.read_byte_record(&mut record).map_err(|error| bad(rows, error))? {
