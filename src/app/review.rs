@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::state::Form;
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::plan::parse_n_values;
-use crate::compute::exact::{ScoreParams, ScorePlan};
+use crate::compute::exact::{Kernel, ScoreParams, ScorePlan};
 use crate::compute::figures::{bytes, count, counted, duration, list};
 use crate::compute::scores::{SessionOptions, finished_queries};
 use crate::compute::vectors::{VectorFile, fitting_dims, suggest_dim};
@@ -130,6 +130,7 @@ pub fn review(form: &Form, with_estimate: bool, monitor: &Monitor) -> Review {
         metric: form.metric,
         keep_ids: form.keep_ids,
         memory_budget: ScoreParams::DEFAULT_MEMORY,
+        kernel: Kernel::Auto,
     };
     let output = PathBuf::from(form.output.trim());
     match make_ready(params, &output, form.overwrite, with_estimate, monitor) {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::compute::error::Error;
+use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
 use crate::compute::metric::Metric;
 use crate::video::{FrameRate, FrameSize};
@@ -31,6 +32,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Draw the results as histogram frames and a video.
     Video(VideoArgs),
+    /// Check stored results: recompute some of their queries in float64, by brute force.
+    Verify(VerifyArgs),
     /// Score the embedded demo data and make its frames and video; needs no display.
     Demo(DemoArgs),
 }
@@ -87,6 +90,12 @@ pub struct ScoreArgs {
     /// Budget for buffers, like 500M or 4G.
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = MemorySize::from_str)]
     pub memory: MemorySize,
+    /// How docs are filtered: auto, f32, int8 or prefix. The results are the same bytes.
+    #[arg(long, value_name = "KERNEL", default_value = "auto", value_parser = Kernel::from_str)]
+    pub kernel: Kernel,
+    /// Tell what the scoring did and why: the kernel, survivors, share of the peak.
+    #[arg(long)]
+    pub explain: bool,
     /// Accepted for compatibility; the memory budget decides the batches.
     #[arg(long, hide = true, value_name = "COUNT")]
     pub batch_size: Option<String>,
@@ -117,6 +126,18 @@ pub struct VideoArgs {
     /// Light on dark, as in the window's dark theme.
     #[arg(long)]
     pub dark: bool,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Results folder with a manifest.json (of this or of the older tool); its vector files must be there.
+    #[arg(value_name = "DIR")]
+    pub input_dir: PathBuf,
+    /// Queries to check, spread evenly over all runs; all if there are no more.
+    #[arg(long, value_name = "COUNT", default_value = "100", allow_hyphen_values = true)]
+    pub sample: usize,
     #[command(flatten)]
     pub common: CommonArgs,
 }

@@ -6,6 +6,7 @@ use super::args::DemoArgs;
 use super::{Failure, score, use_threads, video};
 use crate::compute::atomic_file::MadeFolders;
 use crate::compute::demo;
+use crate::compute::exact::ScorePlan;
 use crate::compute::scores::{ScoreStore, SessionOptions};
 use crate::job::Monitor;
 use crate::video::{ExportOptions, FrameRate, FrameSize, Look, VIDEO_NAME};
@@ -21,7 +22,9 @@ pub fn run(args: &DemoArgs, monitor: &Monitor) -> Result<(), Failure> {
     let was_there = vectors.exists();
     let made = MadeFolders::make(folder)?;
     let options = SessionOptions { overwrite: args.overwrite };
-    let scored = demo::unpack(&vectors).and_then(|params| score::score(params, folder, options, quiet, monitor));
+    let scored = demo::unpack(&vectors)
+        .and_then(ScorePlan::new)
+        .and_then(|plan| score::score(&plan, folder, options, quiet, monitor));
     let store = scored.inspect_err(|_| {
         // Runs that were finished need their vectors; without any, what was unpacked goes again.
         let home = std::path::absolute(&vectors).unwrap_or_else(|_| vectors.clone());

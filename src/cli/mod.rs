@@ -10,8 +10,10 @@ macro_rules! tell {
 
 mod args;
 mod demo;
+mod explain;
 mod progress;
 mod score;
+mod verify;
 mod video;
 
 use std::ffi::OsString;
@@ -79,8 +81,9 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, Failure
             if let Some(missing) = arguments.paths.iter().find(|path| !path.exists()) {
                 return Err(Failure::Error(Error::Parameter {
                     name: "argument",
-                    expected: "a command (score, video, demo) or an existing file or folder; see knnscope --help"
-                        .to_owned(),
+                    expected:
+                        "a command (score, video, verify, demo) or an existing file or folder; see knnscope --help"
+                            .to_owned(),
                     found: missing.display().to_string(),
                 }));
             }
@@ -96,6 +99,7 @@ pub fn run(command: Box<Command>) -> Result<(), Failure> {
     match *command {
         Command::Score(args) => score::run(&args, &monitor),
         Command::Video(args) => video::run(&args, &monitor),
+        Command::Verify(args) => verify::run(&args, &monitor),
         Command::Demo(args) => demo::run(&args, &monitor),
     }
 }

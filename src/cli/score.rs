@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::ScoreArgs;
 use super::progress::ProgressLine;
-use super::{Failure, use_threads};
+use super::{Failure, explain, use_threads};
 use crate::compute::error::Error;
 use crate::compute::exact::{ScoreParams, ScorePlan};
 use crate::compute::figures::{bytes, count, counted, duration, list, rate};
@@ -26,32 +26,36 @@ pub fn run(args: &ScoreArgs, monitor: &Monitor) -> Result<(), Failure> {
         metric: args.metric,
         keep_ids: !args.no_ids,
         memory_budget: args.memory.0,
+        kernel: args.kernel,
     };
     let options = SessionOptions { overwrite: args.overwrite };
     if args.dry_run {
         let plan = ScorePlan::new(params)?;
         return Ok(tell_plan(&plan, &args.output_dir, options, monitor)?);
     }
-    score(params, &args.output_dir, options, args.common.quiet, monitor)?;
+    let plan = ScorePlan::new(params)?;
+    score(&plan, &args.output_dir, options, args.common.quiet, monitor)?;
+    if args.explain {
+        explain::tell(&plan);
+    }
     Ok(())
 }
 
-/// Plans, tells the plan, scores, tells the result.
+/// Tells the plan, scores, tells the result.
 pub fn score(
-    params: ScoreParams,
+    plan: &ScorePlan,
     folder: &Path,
     options: SessionOptions,
     quiet: bool,
     monitor: &Monitor,
 ) -> Result<ScoreStore, Error> {
-    let plan = ScorePlan::new(params)?;
     if !quiet {
-        tell_plan(&plan, folder, options, monitor)?;
+        tell_plan(plan, folder, options, monitor)?;
     }
-    let done_before = finished_queries(&plan, folder, options)?;
+    let done_before = finished_queries(plan, folder, options)?;
     let store = {
         let _line = ProgressLine::start(monitor, quiet);
-        score_session(&plan, folder, options, monitor, &|_| {})?
+        score_session(plan, folder, options, monitor, &|_| {})?
     };
     if !quiet {
         let runs = counted(store.runs().len(), "run", "runs");

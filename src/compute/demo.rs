@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::atomic_file::{MadeFolders, write_atomically};
 use super::error::Result;
-use super::exact::ScoreParams;
+use super::exact::{Kernel, ScoreParams};
 use super::metric::Metric;
 
 const FILES: [(&str, &[u8]); 5] = [
@@ -45,6 +45,7 @@ pub fn unpack(folder: &Path) -> Result<ScoreParams> {
         metric: Metric::Dot,
         keep_ids: true,
         memory_budget: ScoreParams::DEFAULT_MEMORY,
+        kernel: Kernel::Auto,
     })
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::figures::{bytes, count, grouped, list};
+use super::figures::{bytes, count, counted, grouped, list};
 use crate::job::Cancelled;
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -77,6 +77,9 @@ pub enum Error {
     )]
     MemoryBudget { needed: u64, budget: u64 },
 
+    #[error("memory: the system refused {} more ({source}). Lower --memory or close other programs", bytes(*wanted))]
+    OutOfMemory { wanted: u64, source: io::Error },
+
     #[error(
         "query {} and doc {} have a score of {score:e}, beyond the range of float32 in which scores \
          are stored. Scale the vectors down, or use cosine",
@@ -124,6 +127,27 @@ pub enum Error {
 
     #[error("{}: has no finished runs yet, so there is nothing to show", path.display())]
     NoRuns { path: PathBuf },
+
+    #[error(
+        "{}: the session was scored from this file, but it is not there, nor at that place relative to {}. \
+         Put it back, or score again",
+        path.display(), folder.display()
+    )]
+    VectorsMissing { path: PathBuf, folder: PathBuf },
+
+    #[error(
+        "{}: was changed since the session was scored: {what}. Restore it (a copy must keep its time of \
+         change: cp -p), or score again",
+        path.display()
+    )]
+    VectorsChanged { what: String, path: PathBuf },
+
+    #[error(
+        "{}: what is stored is wrong for {} of {} checked. The files were changed or damaged after they \
+         were written; score again into an empty folder",
+        path.display(), count(*wrong), counted(*checked, "query", "queries")
+    )]
+    VerifyFailed { wrong: usize, checked: usize, path: PathBuf },
 
     #[error("{}: row {}: {what}. Expected CSV (RFC 4180) with a header line", path.display(), count(*row))]
     Texts { row: usize, what: String, path: PathBuf },

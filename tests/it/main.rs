@@ -8,5 +8,6 @@ mod layering;
 mod real_window;
 mod resume;
 mod support;
+mod verify;
 mod video;
 mod window;

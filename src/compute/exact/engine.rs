@@ -1,15 +1,22 @@
 //! The scan: tiles of queries against tiles of docs, on all cores, never a full score matrix.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
 use super::bounds::ErrorBound;
+use super::int8::{self, CodedDocs, Coding, ScanCounts, Tile};
+use super::nearest::{Nearest, Scorer};
 use super::tiles::Tiles;
 use super::topk::{Candidate, Candidates, SharedFloor};
+use super::tuning;
 use crate::compute::error::{Error, Result};
 use crate::compute::kernels::fused::{PANEL, Survivor, TileFilter};
+use crate::compute::kernels::int8::GROUP;
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
@@ -30,6 +37,8 @@ const DECIDED_QUERIES: usize = 96;
 const DECIDED_PAIRS: usize = 1 << 18;
 /// Queries that are scored in one go at most.
 const PASS_QUERIES: usize = 16 * TILE_QUERIES;
+/// And where docs are not kept, so that few passes do.
+const MOST_PASS_QUERIES: usize = 1 << 18;
 /// Doc norms are kept for the whole session when they take at most this share of the budget.
 const NORMS_SHARE: u64 = 8;
 
@@ -43,13 +52,63 @@ fn tile_docs(dim: usize) -> usize {
     (TILE_DOCS * TILE_DIM / dim).clamp(1, TILE_DOCS)
 }
 
+/// Queries in a tile of codes: enough tiles for every core, and few enough bytes to stay near.
+fn coded_tile_queries(dim: usize, queries: usize) -> usize {
+    const NEAR_BYTES: usize = 384 << 10;
+    let most = (NEAR_BYTES / dim).clamp(GROUP, 2048);
+    let even = queries.div_ceil(2 * rayon::current_num_threads());
+    // As equal as can be, in whole groups.
+    let tiles = queries.div_ceil(even.clamp(GROUP, most)).max(1);
+    queries.div_ceil(tiles).next_multiple_of(GROUP)
+}
+
+/// How the docs that can matter are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Float32 products of tiles.
+    Float32,
+    /// Int8 codes, with bounds on what they lose.
+    Int8(Shape),
+}
+
+/// How docs are turned before they are coded, and how many dimensions the filter looks at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// What a sample says is fastest.
+    Auto,
+    /// What a sample says is fastest, all dimensions at once.
+    Whole,
+    /// As they are.
+    Plain,
+    /// Rotated.
+    Rotated,
+    /// Along their principal axes, the leading ones first.
+    Prefix,
+}
+
+/// What an engine is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand {
+    pub dim: usize,
+    pub num_docs: usize,
+    pub top_k: usize,
+    /// All that will be asked for.
+    pub queries: usize,
+    pub threads: usize,
+}
+
 /// How large the engine's buffers are, so that they fit a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineSize {
+    pub filter: Filter,
     /// Queries in one pass over the docs.
     pub pass_queries: usize,
-    /// Whether the norms of all docs are kept.
-    pub norms_kept: bool,
+    /// Whether norms or codes of all docs are kept for the whole session.
+    pub docs_kept: bool,
+    /// Queries that will be asked in all.
+    pub queries: usize,
+    /// Docs that are coded at a time; all if they are kept.
+    pub block_docs: usize,
     /// Bytes that the buffers take at most.
     pub bytes: u64,
 }
@@ -59,11 +118,19 @@ impl EngineSize {
     ///
     /// # Errors
     /// If not even one query at a time fits.
-    pub fn within(budget: u64, dim: usize, num_docs: usize, top_k: usize, threads: usize) -> Result<Self> {
+    pub fn within(budget: u64, filter: Filter, demand: &Demand) -> Result<Self> {
+        match filter {
+            Filter::Float32 => Self::of_tiles(budget, demand),
+            Filter::Int8(shape) => Self::of_codes(budget, shape, demand),
+        }
+    }
+
+    fn of_tiles(budget: u64, demand: &Demand) -> Result<Self> {
+        let &Demand { dim, num_docs, top_k, threads, .. } = demand;
         let norms_bytes = num_docs as u64 * 8;
         // Reading large docs only for their norms would be a long silence; there tiles compute their own.
-        let norms_kept = norms_bytes <= budget / NORMS_SHARE && num_docs as u64 * dim as u64 * 4 <= 1 << 30;
-        let kept = if norms_kept { norms_bytes } else { 0 };
+        let docs_kept = norms_bytes <= budget / NORMS_SHARE && num_docs as u64 * dim as u64 * 4 <= 1 << 30;
+        let kept = if docs_kept { norms_bytes } else { 0 };
         let needs = |pass: usize| {
             let (pass, dim, top_k, threads) = (pass as u64, dim as u64, top_k as u64, threads as u64);
             let tile = pass.min(tile_queries(dim as usize) as u64);
@@ -78,20 +145,50 @@ impl EngineSize {
             // Every shard of the docs has candidates of its own for each query.
             let decided = shards * pass * candidates * 12
                 + threads * ((DECIDED_PAIRS as u64).min(pass * candidates) + candidates) * 40;
-            // One result being computed, one in the queue, one being written.
-            let results = 3 * pass * top_k * 8;
-            kept + queries + working + decided + results
+            kept + queries + working + decided + results_bytes(pass, top_k)
         };
-        // Whole tiles as long as they fit.
-        let mut pass_queries = PASS_QUERIES;
-        while needs(pass_queries) > budget {
-            if pass_queries == 1 {
-                return Err(Error::MemoryBudget { needed: needs(1), budget });
-            }
-            pass_queries /= 2;
-        }
-        Ok(Self { pass_queries, norms_kept, bytes: needs(pass_queries) })
+        let (pass_queries, bytes) = largest_pass(PASS_QUERIES, budget, needs)?;
+        let (filter, queries) = (Filter::Float32, demand.queries);
+        Ok(Self { filter, pass_queries, docs_kept, queries, block_docs: num_docs, bytes })
     }
+
+    fn of_codes(budget: u64, shape: Shape, demand: &Demand) -> Result<Self> {
+        let &Demand { dim, num_docs, top_k, threads, queries } = demand;
+        let doc_bytes = Coding::doc_bytes(dim) as u64;
+        // Sub-blocks are filled up to whole panels.
+        let all_docs = num_docs as u64 * doc_bytes * 21 / 20 + (1 << 20);
+        let working = threads as u64 * int8::thread_bytes(dim) + tuning::bytes(shape, dim);
+        let docs_kept = all_docs + working <= budget / 4 * 3;
+        let docs = if docs_kept { all_docs } else { (budget / 2).saturating_sub(working).max(64 * doc_bytes) };
+        let block_docs = if docs_kept { num_docs } else { ((docs / doc_bytes * 20 / 21) as usize).clamp(1, num_docs) };
+        let needs = |pass: usize| {
+            // Entries, and what is scored together.
+            let entries = (Nearest::capacity_for(top_k) * (Nearest::ENTRY_BYTES + 40)) as u64;
+            let query = 2 * dim as u64 * 4 + dim as u64 + 160 + entries;
+            docs + working + pass as u64 * query + results_bytes(pass as u64, top_k as u64)
+        };
+        // Every pass over docs that are not kept reads them all again: few large ones are better.
+        let most = if docs_kept { PASS_QUERIES } else { queries.clamp(PASS_QUERIES, MOST_PASS_QUERIES) };
+        let (pass_queries, bytes) = largest_pass(most, budget, needs)?;
+        Ok(Self { filter: Filter::Int8(shape), pass_queries, docs_kept, queries, block_docs, bytes })
+    }
+}
+
+/// One result being computed, one in the queue, one being written.
+fn results_bytes(queries: u64, top_k: u64) -> u64 {
+    3 * queries * top_k * 8
+}
+
+/// The largest pass, whole tiles as long as they fit, whose needs are within `budget`; and its needs.
+fn largest_pass(most: usize, budget: u64, needs: impl Fn(usize) -> u64) -> Result<(usize, u64)> {
+    let mut pass = most;
+    while needs(pass) > budget {
+        if pass == 1 {
+            return Err(Error::MemoryBudget { needed: needs(1), budget });
+        }
+        pass /= 2;
+    }
+    Ok((pass, needs(pass)))
 }
 
 /// The k nearest docs of some queries, query-major, nearest first.
@@ -111,31 +208,98 @@ pub struct Engine<'a> {
     top_k: usize,
     bound: ErrorBound,
     level: Level,
-    norms: Option<Vec<f64>>,
+    size: EngineSize,
+    kept: Kept,
+    stats: Mutex<EngineStats>,
+}
+
+/// What was made of all docs, for the whole session.
+enum Kept {
+    Nothing,
+    Norms(Vec<f64>),
+    Codes(Coding, CodedDocs),
+    /// Codes are made block by block.
+    Coding(Coding),
+}
+
+/// What an engine did so far, for those who want to know why it took so long.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EngineStats {
+    /// How docs were coded, in words.
+    pub coded_as: String,
+    pub queries: u64,
+    pub pairs: u64,
+    /// Of the int8 filter.
+    pub scan: ScanCounts,
+    /// Seconds that coding the docs took, and everything else.
+    pub coding_secs: f64,
+    /// Of the scoring, how long the int8 kernel looked at codes.
+    pub scanning_secs: f64,
+    pub scoring_secs: f64,
 }
 
 impl<'a> Engine<'a> {
     /// `1 ≤ top_k ≤ num_docs ≤ docs.rows()`, `num_docs ≤ 2³²`; every value of those rows finite, and
-    /// no row zero under cosine (see [`VectorFile::check_rows`]).
+    /// no row zero under cosine (see [`VectorFile::check_rows`]). `queries`: some of those that will be
+    /// asked, row-major, so that the fastest way can be chosen; may be empty.
+    ///
+    /// # Errors
+    /// Docs that shrank; cancelled.
+    #[expect(clippy::too_many_arguments)]
     pub fn new(
         docs: &'a VectorFile,
         num_docs: usize,
         metric: Metric,
         top_k: usize,
-        norms_kept: bool,
+        size: EngineSize,
         level: Level,
-    ) -> Self {
+        queries: &[f32],
+        monitor: &Monitor,
+    ) -> Result<Self> {
         debug_assert!((1..=num_docs).contains(&top_k) && num_docs <= docs.rows());
-        let mut engine =
-            Self { docs, num_docs, metric, top_k, bound: ErrorBound::new(metric, docs.dim()), level, norms: None };
-        if norms_kept {
-            let tiles = num_docs.div_ceil(TILE_DOCS);
-            let norms = (0..tiles)
-                .into_par_iter()
-                .flat_map_iter(|tile| engine.compute_norms(tile * TILE_DOCS..((tile + 1) * TILE_DOCS).min(num_docs)));
-            engine.norms = Some(norms.collect());
-        }
-        engine
+        let (kept, stats) = (Kept::Nothing, Mutex::default());
+        let bound = ErrorBound::new(metric, docs.dim());
+        let mut engine = Self { docs, num_docs, metric, top_k, bound, level, size, kept, stats };
+        let started = Instant::now();
+        engine.kept = match size.filter {
+            Filter::Float32 if size.docs_kept => Kept::Norms(engine.all_norms(monitor)?),
+            Filter::Float32 => Kept::Nothing,
+            Filter::Int8(shape) => {
+                let asked = tuning::Asked { docs, num_docs, metric, top_k, level, queries, expected: size.queries };
+                let coding = tuning::coding(&asked, shape, monitor)?;
+                engine.stats().coded_as = coding.describe();
+                match size.docs_kept {
+                    true => {
+                        monitor.begin("coding docs", "docs", num_docs as u64);
+                        let codes = CodedDocs::new(docs, 0..num_docs, &coding, |docs| Ok(monitor.advance(docs)?))?;
+                        Kept::Codes(coding, codes)
+                    }
+                    false => Kept::Coding(coding),
+                }
+            }
+        };
+        engine.stats().coding_secs += started.elapsed().as_secs_f64();
+        Ok(engine)
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> MutexGuard<'_, EngineStats> {
+        // Plain sums: a thread that panicked while adding left them as good as any.
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all_norms(&self, monitor: &Monitor) -> Result<Vec<f64>> {
+        let tiles = self.num_docs.div_ceil(TILE_DOCS);
+        monitor.begin("measuring docs", "tiles", tiles as u64);
+        let norms: Result<Vec<Vec<f64>>> = (0..tiles)
+            .into_par_iter()
+            .map(|tile| {
+                monitor.advance(1)?;
+                self.docs.check_size()?;
+                Ok(self.compute_norms(tile * TILE_DOCS..((tile + 1) * TILE_DOCS).min(self.num_docs)).collect())
+            })
+            .collect();
+        Ok(norms?.concat())
     }
 
     /// The k nearest docs of each query.
@@ -146,6 +310,181 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// Cancelled; docs that shrank; a score beyond float32.
     pub fn top_k(&self, queries: &[f32], query_row: impl Fn(usize) -> usize + Sync, monitor: &Monitor) -> Result<TopK> {
+        let started = Instant::now();
+        let found = match &self.kept {
+            Kept::Nothing | Kept::Norms(_) => self.top_k_by_tiles(queries, query_row, monitor),
+            Kept::Codes(coding, codes) => self.top_k_by_codes(coding, Some(codes), queries, query_row, monitor),
+            Kept::Coding(coding) => self.top_k_by_codes(coding, None, queries, query_row, monitor),
+        };
+        let queries = (queries.len() / self.docs.dim()) as u64;
+        let mut stats = self.stats();
+        stats.queries += queries;
+        stats.pairs += queries * self.num_docs as u64;
+        stats.scoring_secs += started.elapsed().as_secs_f64();
+        drop(stats);
+        found
+    }
+
+    fn top_k_by_codes(
+        &self,
+        coding: &Coding,
+        kept: Option<&CodedDocs>,
+        queries: &[f32],
+        query_row: impl Fn(usize) -> usize + Sync,
+        monitor: &Monitor,
+    ) -> Result<TopK> {
+        let dim = self.docs.dim();
+        let query_count = queries.len() / dim;
+        let tile_queries = coded_tile_queries(dim, query_count);
+        let mut tiles: Vec<Tile<'_>> =
+            queries.par_chunks(tile_queries * dim).map(|tile| Tile::new(tile, coding, self.top_k)).collect();
+        let scorers: Vec<ExactScorer<'_>> = queries.par_chunks(dim).map(|query| self.scorer(query)).collect();
+        let mut largest_norm = 0.0f64;
+        for first in (0..self.num_docs).step_by(self.size.block_docs) {
+            let range = first..(first + self.size.block_docs).min(self.num_docs);
+            let made;
+            let codes = match kept {
+                Some(codes) => codes,
+                None => {
+                    let started = Instant::now();
+                    made = CodedDocs::new(self.docs, range.clone(), coding, |_| Ok(monitor.check()?))?;
+                    self.stats().coding_secs += started.elapsed().as_secs_f64();
+                    // The next block comes from the disk while this one is scanned.
+                    self.docs.will_need(range.end..(range.end + self.size.block_docs).min(self.num_docs));
+                    &made
+                }
+            };
+            largest_norm = largest_norm.max(codes.largest_norm());
+            let guess_for = (first == 0).then_some(self.top_k);
+            let scorer = |number: usize, query: usize| &scorers[number * tile_queries + query];
+            let started = Instant::now();
+            tiles.par_iter_mut().enumerate().try_for_each(|(number, tile)| {
+                tile.scan(codes, coding, largest_norm, |query| scorer(number, query), guess_for, monitor)
+            })?;
+            self.stats().scanning_secs += started.elapsed().as_secs_f64();
+            // The likely ones first: with their exact scores as a floor fewer of the others are left.
+            self.score_together(true, &mut tiles, tile_queries, &scorers, monitor)?;
+            self.score_together(false, &mut tiles, tile_queries, &scorers, monitor)?;
+            tiles.par_iter_mut().enumerate().try_for_each(|(number, tile)| {
+                tile.again(codes, coding, largest_norm, |query| scorer(number, query), monitor)
+            })?;
+        }
+        {
+            let mut stats = self.stats();
+            tiles.iter().for_each(|tile| stats.scan.add(tile.counts));
+        }
+        let nearest: Vec<Nearest> = tiles.into_iter().flat_map(|tile| tile.nearest).collect();
+        let mut result = TopK { scores: vec![0.0; query_count * self.top_k], docs: vec![0; query_count * self.top_k] };
+        let slots = result.scores.par_chunks_mut(self.top_k).zip(result.docs.par_chunks_mut(self.top_k));
+        let overflow = slots
+            .zip(nearest.into_par_iter())
+            .enumerate()
+            .map(|(query, ((scores, docs), nearest))| {
+                let sorted = nearest.into_sorted(&scorers[query]);
+                debug_assert_eq!(sorted.len(), self.top_k);
+                self.store(sorted.into_iter(), scores, docs, |_| query_row(query))
+            })
+            .find_map_first(|outcome| outcome.err());
+        overflow.map_or(Ok(result), Err)
+    }
+
+    /// Scores all docs of all tiles that may matter, in the order of the docs: each is read from memory
+    /// once, however many queries want it. Unless only the `likely` ones are asked for, each [`Nearest`]
+    /// then holds its k nearest, scored.
+    fn score_together(
+        &self,
+        likely: bool,
+        tiles: &mut [Tile<'_>],
+        tile_queries: usize,
+        scorers: &[ExactScorer<'_>],
+        monitor: &Monitor,
+    ) -> Result<()> {
+        /// Pairs that a thread takes at once, and how far ahead vectors are asked for.
+        const TOGETHER: usize = 4096;
+        const NEAR_QUERIES_BYTES: usize = 1 << 20;
+        const AHEAD: usize = 3;
+        let mut wanted: Vec<Wanted> = tiles
+            .par_iter_mut()
+            .enumerate()
+            .flat_map_iter(|(number, tile)| {
+                let queries = tile.nearest.iter_mut().zip(number * tile_queries..);
+                let wanted = queries.flat_map(|(nearest, query)| {
+                    nearest.unscored(likely).map(move |(place, doc)| Wanted {
+                        doc,
+                        query: query as u32,
+                        place: place as u32,
+                    })
+                });
+                wanted.collect::<Vec<_>>()
+            })
+            .collect();
+        // Queries in blocks that the second-level cache holds, so that only docs come from far.
+        let block = (NEAR_QUERIES_BYTES / (4 * self.docs.dim())).max(16) as u32;
+        wanted.par_sort_unstable_by_key(|pair| {
+            (u128::from(pair.query / block) << 64) | (u128::from(pair.doc) << 32) | u128::from(pair.query)
+        });
+        let mut scored = vec![(0.0, 0.0); wanted.len()];
+        wanted.par_chunks(TOGETHER).zip(scored.par_chunks_mut(TOGETHER)).try_for_each(|(wanted, scored)| {
+            monitor.check()?;
+            self.docs.check_size()?;
+            for (index, (pair, slot)) in wanted.iter().zip(scored).enumerate() {
+                if let Some(next) = wanted.get(index + AHEAD) {
+                    kernels::prefetch(scorers[next.query as usize].query);
+                    if next.doc != wanted[index + AHEAD - 1].doc {
+                        kernels::prefetch(self.docs.row(next.doc as usize));
+                    }
+                }
+                *slot = scorers[pair.query as usize].score(pair.doc);
+            }
+            Ok::<(), Error>(())
+        })?;
+        tiles.par_iter_mut().enumerate().for_each(|(number, tile)| {
+            let first = number * tile_queries;
+            for (pair, &score) in wanted.iter().zip(&scored) {
+                // Every tile looks at all pairs: that is less than sorting them by tile again.
+                if let Some(nearest) = (pair.query as usize).checked_sub(first).and_then(|at| tile.nearest.get_mut(at))
+                {
+                    nearest.set_score(pair.place as usize, score);
+                    tile.counts.scored += 1;
+                }
+            }
+            if !likely {
+                tile.nearest.iter_mut().zip(&scorers[first..]).for_each(|(nearest, scorer)| {
+                    nearest.decide(scorer);
+                });
+            }
+        });
+        Ok(())
+    }
+
+    /// Rounds sorted results to what is stored. `query_row` gives the row of the query of a place.
+    fn store(
+        &self,
+        nearest: impl Iterator<Item = (f64, u32)>,
+        scores: &mut [f32],
+        docs: &mut [u32],
+        query_row: impl Fn(usize) -> usize,
+    ) -> Result<()> {
+        for (place, ((score_slot, doc_slot), (score, doc))) in scores.iter_mut().zip(docs).zip(nearest).enumerate() {
+            (*score_slot, *doc_slot) = (score as f32, doc);
+            if !score_slot.is_finite() {
+                return Err(Error::ScoreOverflow { query_row: query_row(place), doc: doc as usize, score });
+            }
+        }
+        Ok(())
+    }
+
+    fn scorer<'q>(&'q self, query: &'q [f32]) -> ExactScorer<'q> {
+        let square = kernels::dot_f64(self.level, query, query);
+        ExactScorer { engine: self, query, norm: square.sqrt(), square }
+    }
+
+    fn top_k_by_tiles(
+        &self,
+        queries: &[f32],
+        query_row: impl Fn(usize) -> usize + Sync,
+        monitor: &Monitor,
+    ) -> Result<TopK> {
         let dim = self.docs.dim();
         let query_count = queries.len() / dim;
         let tile_docs = tile_docs(dim);
@@ -189,17 +528,8 @@ impl<'a> Engine<'a> {
                 let first = number * group;
                 let group = first..(first + group).min(query_count);
                 let nearest = self.decide(&queries[group.start * dim..group.end * dim], group.clone().map(candidates));
-                let slots = scores.iter_mut().zip(docs);
-                for (place, ((score_slot, doc_slot), (score, doc))) in
-                    slots.zip(nearest.into_iter().flatten()).enumerate()
-                {
-                    (*score_slot, *doc_slot) = (score as f32, doc);
-                    if !score_slot.is_finite() {
-                        let query_row = query_row(first + place / self.top_k);
-                        return Err(Error::ScoreOverflow { query_row, doc: doc as usize, score });
-                    }
-                }
-                Ok(())
+                let row = |place: usize| query_row(first + place / self.top_k);
+                self.store(nearest.into_iter().flatten(), scores, docs, row)
             })
             .find_map_first(|outcome| outcome.err());
         overflow.map_or(Ok(result), Err)
@@ -299,12 +629,17 @@ impl<'a> Engine<'a> {
 
     /// Leaves the `k` nearest of `scored`, nearest first, ties to the lower doc.
     fn keep_nearest(&self, scored: &mut Vec<(f64, u32)>, k: usize) {
-        let order = |a: &(f64, u32), b: &(f64, u32)| self.metric.nearest_first(a.0, b.0).then_with(|| a.1.cmp(&b.1));
+        let order = |a: &(f64, u32), b: &(f64, u32)| self.nearer(*a, *b);
         if scored.len() > k {
             scored.select_nth_unstable_by(k - 1, order);
             scored.truncate(k);
         }
         scored.sort_unstable_by(order);
+    }
+
+    /// Orders scored docs nearest first, ties by the lower doc.
+    fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> Ordering {
+        self.metric.nearest_first(left.0, right.0).then_with(|| left.1.cmp(&right.1))
     }
 
     /// What [`Engine::exact_score`] needs of a query.
@@ -329,15 +664,48 @@ impl<'a> Engine<'a> {
     }
 
     fn norms_of(&self, tile: Range<usize>) -> Cow<'_, [f64]> {
-        match &self.norms {
-            Some(norms) => Cow::Borrowed(&norms[tile]),
-            None => Cow::Owned(self.compute_norms(tile).collect()),
+        match &self.kept {
+            Kept::Norms(norms) => Cow::Borrowed(&norms[tile]),
+            _ => Cow::Owned(self.compute_norms(tile).collect()),
         }
     }
 
     fn compute_norms(&self, rows: Range<usize>) -> impl Iterator<Item = f64> + '_ {
         let dim = self.docs.dim();
         self.docs.rows_in(rows).chunks_exact(dim).map(|row| kernels::dot_f64(self.level, row, row).sqrt())
+    }
+}
+
+/// A doc to be scored for a query, and where the score goes.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    doc: u32,
+    query: u32,
+    place: u32,
+}
+
+/// Scores docs for one query.
+struct ExactScorer<'a> {
+    engine: &'a Engine<'a>,
+    query: &'a [f32],
+    norm: f64,
+    square: f64,
+}
+
+impl Scorer for ExactScorer<'_> {
+    fn score(&self, doc: u32) -> (f64, f64) {
+        let score = self.engine.exact_score(self.query, self.norm, doc);
+        // The inverse of what scores are made of; see the key in [`super::bounds`].
+        let key = match self.engine.metric {
+            Metric::Dot => score,
+            Metric::Cosine => score * self.norm,
+            Metric::Euclidean => (self.square - score * score) / 2.0,
+        };
+        (score, key)
+    }
+
+    fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> Ordering {
+        self.engine.nearer(left, right)
     }
 }
 

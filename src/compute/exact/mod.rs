@@ -6,10 +6,16 @@
 //! tiling, threads or CPU.
 
 pub mod bounds;
+pub mod choice;
 pub mod engine;
+mod int8;
+mod nearest;
 pub mod plan;
 mod tiles;
 pub mod topk;
+mod tuning;
+mod turn;
 
-pub use engine::{Engine, EngineSize, TopK};
+pub use choice::{Choice, Kernel};
+pub use engine::{Demand, Engine, EngineSize, EngineStats, Filter, Shape, TopK};
 pub use plan::{Estimate, RunSpec, ScoreParams, ScorePlan};

@@ -1,13 +1,16 @@
 //! What a session will do, decided and checked before anything is computed or written.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::engine::{Engine, EngineSize, TILE};
+use super::choice::{Choice, Kernel};
+use super::engine::{Demand, Engine, EngineSize, EngineStats, Filter, TILE};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
 use crate::compute::kernels::Level;
 use crate::compute::kernels::fused::PANEL;
+use crate::compute::kernels::int8::Dot;
 use crate::compute::metric::Metric;
 use crate::compute::vectors::{VectorFile, telling_dim};
 use crate::job::Monitor;
@@ -33,6 +36,8 @@ pub struct ScoreParams {
     pub keep_ids: bool,
     /// Budget for buffers, in bytes; maps of the vector files are the system's page cache.
     pub memory_budget: u64,
+    /// How docs are filtered; the result is the same.
+    pub kernel: Kernel,
 }
 
 impl ScoreParams {
@@ -72,7 +77,9 @@ pub struct ScorePlan {
     pub num_docs: usize,
     pub params: ScoreParams,
     pub runs: Vec<RunSpec>,
+    pub choice: Choice,
     pub size: EngineSize,
+    report: Mutex<EngineStats>,
 }
 
 /// How long a plan takes, from a short calibration.
@@ -113,9 +120,13 @@ impl ScorePlan {
         if scores.and_then(|scores| scores.checked_mul(8)).is_none() {
             return Err(too_large("N × M × topK"));
         }
+        let needed = runs.last().map_or(0, RunSpec::query_end);
         let threads = rayon::current_num_threads();
-        let size = EngineSize::within(params.memory_budget, params.dim, num_docs, params.top_k, threads)?;
-        Ok(Self { docs, queries, num_docs, params, runs, size })
+        let (dim, top_k) = (params.dim, params.top_k);
+        let demand = Demand { dim, num_docs, top_k, queries: needed.min(queries.rows()), threads };
+        let choice = Choice::make(params.kernel, &demand, Dot::within(Level::detected()));
+        let size = EngineSize::within(params.memory_budget, choice.filter, &demand)?;
+        Ok(Self { docs, queries, num_docs, params, runs, choice, size, report: Mutex::default() })
     }
 
     /// Queries that all runs need together.
@@ -160,9 +171,37 @@ impl ScorePlan {
         self.queries.check_rows(0..query_rows, no_zero_rows, monitor)
     }
 
-    pub fn engine(&self) -> Engine<'_> {
-        let norms_kept = self.size.norms_kept;
-        Engine::new(&self.docs, self.num_docs, self.params.metric, self.params.top_k, norms_kept, Level::detected())
+    /// Makes the engine ready: what it keeps of the docs is made here.
+    ///
+    /// # Errors
+    /// Docs that shrank; cancelled.
+    pub fn engine(&self, monitor: &Monitor) -> Result<Engine<'_>> {
+        let ScoreParams { metric, top_k, .. } = self.params;
+        Engine::new(
+            &self.docs,
+            self.num_docs,
+            metric,
+            top_k,
+            self.size,
+            Level::detected(),
+            self.first_queries(),
+            monitor,
+        )
+    }
+
+    /// Some queries, by which the engine tunes itself.
+    fn first_queries(&self) -> &[f32] {
+        self.queries.rows_in(0..self.queries_to_compute().min(TILE))
+    }
+
+    /// Keeps what an engine did for [`ScorePlan::report`].
+    pub fn keep_report(&self, stats: EngineStats) {
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+
+    /// What the engine did when the session was scored last.
+    pub fn report(&self) -> EngineStats {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Times a small part of the work (some 100 ms) and scales it up; `done_queries` are finished.
@@ -171,16 +210,23 @@ impl ScorePlan {
     pub fn estimate(&self, done_queries: usize, monitor: &Monitor) -> Result<Estimate> {
         const SAMPLE_QUERIES: usize = 2 * TILE;
         const SAMPLE_BYTES: usize = 64 << 20;
-        /// Some 30 ms on two cores.
-        const SAMPLE_PRODUCTS: usize = 1 << 31;
+        // Some 30 ms on two cores.
+        let sample_products: usize = match self.choice.filter {
+            Filter::Float32 => 1 << 31,
+            Filter::Int8(_) => 1 << 33,
+        };
         let queries = self.queries_to_compute().min(SAMPLE_QUERIES).min(self.size.pass_queries);
-        let by_work = SAMPLE_PRODUCTS / (queries.max(PANEL) * self.params.dim);
+        let by_work = sample_products / (queries.max(PANEL) * self.params.dim);
         let by_bytes = SAMPLE_BYTES / (4 * self.params.dim);
         let docs = by_work.min(by_bytes).max(self.params.top_k).clamp(1, self.num_docs);
         let no_zero_rows = self.params.metric == Metric::Cosine;
         self.docs.check_rows(0..docs, no_zero_rows, &Monitor::new())?;
         self.queries.check_rows(0..queries, no_zero_rows, &Monitor::new())?;
-        let engine = Engine::new(&self.docs, docs, self.params.metric, self.params.top_k, true, Level::detected());
+        let ScoreParams { metric, top_k, .. } = self.params;
+        let size = EngineSize { docs_kept: true, block_docs: docs, ..self.size };
+        let engine =
+            Engine::new(&self.docs, docs, metric, top_k, size, Level::detected(), self.first_queries(), monitor)?;
+        let coding_secs = engine.stats().coding_secs / docs as f64 * self.num_docs as f64;
         // The first time warms caches and pages; the better of the others is what lasts.
         let mut secs = f64::INFINITY;
         for round in 0..3 {
@@ -192,7 +238,10 @@ impl ScorePlan {
         }
         let pairs_per_sec = (queries * docs) as f64 / secs.max(1e-9);
         let left = self.queries_to_compute().saturating_sub(done_queries);
-        Ok(Estimate { pairs_per_sec, duration_secs: left as f64 * self.num_docs as f64 / pairs_per_sec })
+        // Docs that are not kept are coded again in every pass.
+        let codings = if self.size.docs_kept { 1 } else { left.div_ceil(self.size.pass_queries) };
+        let scoring_secs = left as f64 * self.num_docs as f64 / pairs_per_sec;
+        Ok(Estimate { pairs_per_sec, duration_secs: scoring_secs + codings as f64 * coding_secs })
     }
 
     /// What a user should know before starting, in sentences.

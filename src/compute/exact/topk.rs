@@ -15,7 +15,12 @@ impl Candidate {
     /// `key`: a float32 key; `error`: bound on its distance to the true one; both may be infinite or
     /// NaN, then nothing is known.
     pub fn new(key: f32, error: f64, doc: u32) -> Self {
-        let (low, high) = (f64::from(key) - error, f64::from(key) + error);
+        Self::of(f64::from(key), error, doc)
+    }
+
+    /// As [`Candidate::new`], of a float64 key.
+    pub fn of(key: f64, error: f64, doc: u32) -> Self {
+        let (low, high) = (key - error, key + error);
         if low.is_finite() && high.is_finite() {
             Self { low: (low as f32).next_down(), high: (high as f32).next_up(), doc }
         } else {

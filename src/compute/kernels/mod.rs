@@ -6,6 +6,7 @@
 //! [`Level::detected`] is looked up once, and `KNNSCOPE_CPU=scalar|avx2|avx512` can lower it.
 
 pub mod fused;
+pub mod int8;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod wide;
@@ -137,6 +138,64 @@ kernel! {
     survivors(
         scores: &[f32], thresholds: &[f32], scales: &[f32], offsets: &[f32], indices: &mut Vec<u32>,
     )
+}
+
+kernel! {
+    /// The largest absolute value; 0 of none. Values are finite.
+    largest_abs(values: &[f32]) -> f32
+}
+
+kernel! {
+    /// Rounds `values · factor` to codes −127..=127, and returns Σ (value − code · step)² in float32.
+    ///
+    /// `values`, `codes`: equal lengths. The sum is within a relative (len/16 + 20) · 2⁻²³, for
+    /// values that squaring does not push below the normal range, plus len · 2⁻¹⁴⁹; a residual is
+    /// off by two roundings of its value.
+    quantise(values: &[f32], factor: f32, step: f32, codes: &mut [i8]) -> f32
+}
+
+/// What the bound of int8 sums needs of a panel of docs, see [`int8_thresholds`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PanelBounds {
+    /// Value of a code's unit; 0 where all values are.
+    pub step: f64,
+    /// Largest ‖x − step · code‖ of its docs.
+    pub residual: f64,
+    /// Largest ‖x‖.
+    pub norm: f64,
+    /// Largest norm of the dimensions past the prefix.
+    pub suffix: f64,
+    /// Smallest offset.
+    pub offset: f64,
+}
+
+/// What it needs of queries, one value each.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryBounds<'a> {
+    /// Keys below this cannot matter.
+    pub limits: &'a [f64],
+    /// Value of a code's unit.
+    pub steps: &'a [f64],
+    /// ‖step · code‖
+    pub sizes: &'a [f64],
+    /// ‖q − step · code‖
+    pub residuals: &'a [f64],
+    /// Norm of the dimensions past the prefix.
+    pub suffixes: &'a [f64],
+    /// What rounding adds to every key.
+    pub slacks: &'a [f64],
+    /// What the bias of the docs adds to every sum.
+    pub biases: &'a [f64],
+}
+
+kernel! {
+    /// The largest sums of int8 products that rule a doc of the panel out.
+    ///
+    /// key ≤ step_q · step_p · (sum − bias_q) − offset + error with error = size_q · residual_p +
+    /// residual_q · norm_p + suffix_q · suffix_p + slack_q (Cauchy–Schwarz, four times), so a key of
+    /// at least limit_q needs a sum of at least (limit_q + offset − error) / (step_q · step_p) +
+    /// bias_q. `thresholds`: one a query, overwritten; where nothing is known, all sums are above.
+    int8_thresholds(panel: PanelBounds, queries: QueryBounds<'_>, thresholds: &mut [i32])
 }
 
 /// Weights of red, green and blue times 2¹⁶ in the luma and the two chroma signals of ITU-R BT.709-6

@@ -111,3 +111,60 @@ pub fn chroma(weights: [i32; 3], upper: &[u8], lower: &[u8], values: &mut [u8]) 
         *value = (128 + ((signal + (1 << 17)) >> 18)) as u8;
     }
 }
+
+#[inline(always)]
+pub fn int8_thresholds(panel: super::PanelBounds, queries: super::QueryBounds<'_>, thresholds: &mut [i32]) {
+    const LOWEST: f64 = i32::MIN as f64;
+    const HIGHEST: f64 = i32::MAX as f64;
+    let count = thresholds.len();
+    let super::QueryBounds { limits, steps, sizes, residuals, suffixes, slacks, biases } = queries;
+    for all in [limits, steps, sizes, residuals, suffixes, slacks, biases] {
+        assert_eq!(all.len(), count, "one a query");
+    }
+    for query in 0..count {
+        let error = sizes[query] * panel.residual
+            + residuals[query] * panel.norm
+            + suffixes[query] * panel.suffix
+            + slacks[query];
+        // Without a step all codes are zero, and the quotient infinite or not a number.
+        let least = (limits[query] + panel.offset - error) / (steps[query] * panel.step) + biases[query];
+        // One more than the float64 operations above can err by; `max` turns NaN into the lowest.
+        #[expect(clippy::manual_clamp, reason = "`clamp` would keep NaN")]
+        let threshold = (least.floor() - 2.0).max(LOWEST).min(HIGHEST);
+        // SAFETY: it is a whole number within the range of int32.
+        thresholds[query] = unsafe { threshold.to_int_unchecked() };
+    }
+}
+
+#[inline(always)]
+pub fn largest_abs(values: &[f32]) -> f32 {
+    // Bits of positive floats are in the order of their values.
+    f32::from_bits(values.iter().fold(0u32, |high, value| high.max(value.to_bits() & 0x7fff_ffff)))
+}
+
+#[inline(always)]
+pub fn quantise(values: &[f32], factor: f32, step: f32, codes: &mut [i8]) -> f32 {
+    assert_eq!(values.len(), codes.len());
+    // Adding and taking away 1.5 · 2²³ rounds to whole numbers, ties to even.
+    const ROUND: f32 = 12_582_912.0;
+    let mut lanes = [0.0f32; LANES];
+    let code_of = |value: f32| (value * factor).clamp(-127.0, 127.0) + ROUND;
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let (code_blocks, code_rest) = codes.as_chunks_mut::<LANES>();
+    for (values, codes) in blocks.iter().zip(code_blocks) {
+        for lane in 0..LANES {
+            let rounded = code_of(values[lane]);
+            let residual = values[lane] - (rounded - ROUND) * step;
+            lanes[lane] += residual * residual;
+            // The whole number stands in the lowest bits.
+            codes[lane] = rounded.to_bits() as i8;
+        }
+    }
+    for (lane, (&value, code)) in rest.iter().zip(code_rest).enumerate() {
+        let rounded = code_of(value);
+        let residual = value - (rounded - ROUND) * step;
+        lanes[lane] += residual * residual;
+        *code = rounded.to_bits() as i8;
+    }
+    lanes.iter().sum()
+}

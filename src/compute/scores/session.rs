@@ -13,7 +13,7 @@ use super::writer::SessionWriter;
 use crate::compute::atomic_file::AtomicFile;
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::engine::TILE;
-use crate::compute::exact::{ScorePlan, TopK};
+use crate::compute::exact::{Filter, ScorePlan, TopK};
 use crate::job::Monitor;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,14 +70,17 @@ pub fn score_session(
     let compute_until = plan.queries_to_compute();
     let to_compute = compute_until.saturating_sub(first);
     let to_copy = plan.queries_needed() - first.max(compute_until);
-    monitor.begin("scoring", "query × doc pairs", to_compute as u64 * plan.num_docs as u64 + to_copy as u64);
-    monitor.set_detail(writer.describe_position());
+    let position = writer.describe_position();
+    let begin = || {
+        monitor.begin("scoring", "query × doc pairs", to_compute as u64 * plan.num_docs as u64 + to_copy as u64);
+        monitor.set_detail(position.clone());
+    };
 
     std::thread::scope(|scope| {
         let (sender, portions) = sync_channel::<Portion>(1);
         let rows = plan.queries.rows();
         let writing = scope.spawn(move || write_all(writer, &portions, rows, monitor, on_run));
-        let computed = compute(plan, first, monitor, |portion| sender.send(portion).is_ok());
+        let computed = compute(plan, first, monitor, begin, |portion| sender.send(portion).is_ok());
         drop(sender);
         let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // The writer's reason comes first: it is why the computing ended.
@@ -204,23 +207,42 @@ fn check_space(plan: &ScorePlan, folder: &Path, options: SessionOptions) -> Resu
 
 /// Computes the queries of the session from `first` on, pass by pass; `send` takes what is done and
 /// says whether anybody still wants more.
-fn compute(plan: &ScorePlan, first: usize, monitor: &Monitor, send: impl Fn(Portion) -> bool) -> Result<()> {
+fn compute(
+    plan: &ScorePlan,
+    first: usize,
+    monitor: &Monitor,
+    begin: impl Fn(),
+    send: impl Fn(Portion) -> bool,
+) -> Result<()> {
     let until = plan.queries_to_compute();
     if first < until {
-        let engine = plan.engine();
-        let mut pass = FIRST_PASS_QUERIES.min(plan.size.pass_queries);
+        let mut started = Instant::now();
+        let engine = plan.engine(monitor)?;
+        begin();
+        // Where docs are not kept every pass reads them again: then large ones from the start.
+        let first_pass = match plan.size.filter {
+            _ if !plan.size.docs_kept => usize::MAX,
+            Filter::Float32 => FIRST_PASS_QUERIES,
+            Filter::Int8(_) => 4 * FIRST_PASS_QUERIES,
+        };
+        let mut pass = first_pass.min(plan.size.pass_queries);
         let mut next = first;
         while next < until {
             let range = next..(next + pass).min(until);
             plan.queries.check_size()?;
-            let started = Instant::now();
             let found = engine.top_k(plan.queries.rows_in(range.clone()), |index| range.start + index, monitor)?;
             if !send(Portion::Computed(found, started.elapsed().as_secs_f64())) {
                 return Ok(());
             }
+            // The first pass counts what was made ready for it.
+            started = Instant::now();
             next = range.end;
             pass = (pass * 2).min(plan.size.pass_queries);
         }
+        plan.keep_report(engine.stats().clone());
+    }
+    if first >= until {
+        begin();
     }
     let reused = first.max(until)..plan.queries_needed();
     if !reused.is_empty() {

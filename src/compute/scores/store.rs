@@ -160,6 +160,14 @@ impl ScoreStore {
         Ok(RunStats { count: count as u64, min, max, mean, std: (squares / count).sqrt() })
     }
 
+    /// `count` scores of run `index` from score `first` on, as they are stored, finite or not.
+    pub fn scores(&self, index: usize, first: u64, count: usize) -> Result<Vec<f32>> {
+        let run = &self.manifest.runs[index];
+        let mut scores = Vec::new();
+        read_f32(&self.folder.join(&run.file), first, count, run.num_scores, &mut scores)?;
+        Ok(scores)
+    }
+
     /// The doc rows beside `count` scores of run `index` from score `first` on; `None` if ids were
     /// not kept.
     pub fn ids(&self, index: usize, first: u64, count: usize) -> Result<Option<Vec<u32>>> {

@@ -119,6 +119,14 @@ impl VectorFile {
         self.rows_in(row..row + 1)
     }
 
+    /// Says that `range` will be read soon; a hint.
+    pub fn will_need(&self, range: Range<usize>) {
+        let row_bytes = self.dim * 4;
+        if !range.is_empty() {
+            self.map.advise_range(Advice::WillNeed, range.start * row_bytes, range.len() * row_bytes).ok();
+        }
+    }
+
     /// Fails if the file is shorter now than when it was opened: reading the lost part of a map would
     /// end the program.
     pub fn check_size(&self) -> Result<()> {

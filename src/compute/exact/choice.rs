@@ -1,0 +1,78 @@
+//! Which kernel pays for what is asked.
+
+use std::str::FromStr;
+
+use super::engine::{Demand, Filter, Shape};
+use crate::compute::error::Error;
+use crate::compute::figures::{count, counted};
+use crate::compute::kernels::int8::Dot;
+
+/// What the user wants; the result is the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kernel {
+    /// Whatever is fastest here.
+    #[default]
+    Auto,
+    /// Float32 tiles.
+    F32,
+    /// The int8 filter over all dimensions.
+    Int8,
+    /// The int8 filter over the leading principal axes first.
+    Prefix,
+}
+
+impl FromStr for Kernel {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "f32" => Ok(Self::F32),
+            "int8" => Ok(Self::Int8),
+            "prefix" => Ok(Self::Prefix),
+            _ => Err(Error::Parameter {
+                name: "kernel",
+                expected: "auto, f32, int8 or prefix".to_owned(),
+                found: text.to_owned(),
+            }),
+        }
+    }
+}
+
+/// What was chosen, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    pub filter: Filter,
+    pub why: String,
+}
+
+impl Choice {
+    /// Fewer queries than this do not make up for coding the docs.
+    const FEW_QUERIES: usize = 64;
+    /// Docs per wanted neighbour below which most docs survive any filter.
+    const DOCS_PER_NEIGHBOUR: usize = 8;
+
+    /// Chooses for `demand` on a CPU with `dot`.
+    pub fn make(wish: Kernel, demand: &Demand, dot: Dot) -> Self {
+        let Demand { num_docs, top_k, queries, .. } = *demand;
+        let (filter, why) = match wish {
+            Kernel::F32 => (Filter::Float32, "asked for".to_owned()),
+            Kernel::Int8 => (Filter::Int8(Shape::Whole), "asked for".to_owned()),
+            Kernel::Prefix => (Filter::Int8(Shape::Prefix), "asked for".to_owned()),
+            Kernel::Auto if !dot.is_fast() => {
+                (Filter::Float32, format!("this CPU has no fast int8 dot product ({})", dot.name()))
+            }
+            Kernel::Auto if queries < Self::FEW_QUERIES => (
+                Filter::Float32,
+                format!("{} do not make up for coding the docs", counted(queries, "query", "queries")),
+            ),
+            Kernel::Auto if num_docs / top_k < Self::DOCS_PER_NEIGHBOUR => {
+                (Filter::Float32, format!("top-{} of {} docs is most of them", count(top_k), count(num_docs)))
+            }
+            Kernel::Auto => {
+                (Filter::Int8(Shape::Auto), format!("int8 dot products ({}) are the fastest here", dot.name()))
+            }
+        };
+        Self { filter, why }
+    }
+}
