@@ -40,6 +40,7 @@ def parse_args():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5, help="rounds after the warm-up")
     parser.add_argument("--knnscope", default="knnscope", metavar="PATH", help="the program [knnscope on PATH]")
+    parser.add_argument("--kernels", nargs="*", default=["f32"], help="kernels of knnscope beside auto [f32]")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all times here too")
     args = parser.parse_args()
     if (args.docs is None) != (args.queries is None):
@@ -156,8 +157,9 @@ def torch_contestant(docs, queries, top_k, threads):
     return run
 
 
-def knnscope_contestant(args, docs_path, queries_path, num_docs, num_queries):
+def knnscope_contestant(args, kernel, docs_path, queries_path, num_docs, num_queries):
     """`knnscope score` into a fresh folder: the time in its manifest, and that of the whole process."""
+    name = "knnscope" if kernel == "auto" else f"knnscope, {kernel}"
     import numpy as np
 
     def run():
@@ -165,7 +167,8 @@ def knnscope_contestant(args, docs_path, queries_path, num_docs, num_queries):
             output = Path(folder) / "scores"
             command = [args.knnscope, "score", "--docs", docs_path, "--queries", queries_path]
             command += ["--dim", args.dim, "--num-docs", num_docs, "--top-k", args.top_k, "-N", num_queries, "-M", 1]
-            command += ["--threads", args.threads, "--quiet", "--no-ids", "--output-dir", output]
+            command += ["--threads", args.threads, "--quiet", "--no-ids", "--kernel", kernel]
+            command += ["--output-dir", output]
             started = time.perf_counter()
             done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
             wall = time.perf_counter() - started
@@ -180,7 +183,8 @@ def knnscope_contestant(args, docs_path, queries_path, num_docs, num_queries):
         scores = scores.reshape(num_queries, args.top_k)
         if (scores[:, 1:] > scores[:, :-1]).any():
             fail("WRONG: knnscope's scores of a query are not descending")
-        return {"knnscope": record["elapsedSec"], "knnscope, whole process": wall}, scores
+        secs = {name: record["elapsedSec"]}
+        return secs | ({"knnscope, whole process": wall} if kernel == "auto" else {}), scores
 
     return run
 
@@ -282,7 +286,10 @@ def main():
                 contestants[name] = make(docs, queries, args.top_k, args.threads)
             except ImportError as error:
                 skipped[name] = str(error)
-        contestants["knnscope"] = knnscope_contestant(args, docs_path, queries_path, len(docs), len(queries))
+        for kernel in ["auto", *args.kernels]:
+            contestants[f"knnscope {kernel}"] = knnscope_contestant(
+                args, kernel, docs_path, queries_path, len(docs), len(queries)
+            )
         times, differences = compete(contestants, args.repeats)
 
     report(times, differences, skipped)

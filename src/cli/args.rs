@@ -94,7 +94,7 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "KERNEL", default_value = "auto", value_parser = Kernel::from_str)]
     pub kernel: Kernel,
     /// Tell what the scoring did and why: the kernel, survivors, share of the peak.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub explain: bool,
     /// Accepted for compatibility; the memory budget decides the batches.
     #[arg(long, hide = true, value_name = "COUNT")]

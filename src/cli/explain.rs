@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::compute::exact::{Filter, ScorePlan};
+use crate::compute::exact::{Filter, ScorePlan, Shape};
 use crate::compute::figures::{bytes, count, counted, duration, rate};
 use crate::compute::kernels::Level;
 use crate::compute::kernels::int8::{Dot, peak_products, peak_round};
@@ -16,6 +16,7 @@ pub fn tell(plan: &ScorePlan) {
     let dot = Dot::within(level);
     let kernel = match plan.choice.filter {
         Filter::Float32 => format!("float32 tiles ({})", level.name()),
+        Filter::Int8(Shape::Prefix) => format!("int8 filter with a prefix ({})", dot.name()),
         Filter::Int8(_) => format!("int8 filter ({})", dot.name()),
     };
     tell!("kernel: {kernel}: {}", plan.choice.why);
@@ -37,7 +38,7 @@ pub fn tell(plan: &ScorePlan) {
         count(plan.size.pass_queries),
         bytes(plan.size.bytes),
     );
-    let products = report.pairs as f64 * plan.params.dim as f64;
+    let products = report.pairs as f64 * report.scanned_dim as f64;
     let per_sec = products / report.scoring_secs;
     tell!(
         "scored: {} query × doc pairs in {}: {}pairs/s, {}multiply-adds/s",
@@ -49,7 +50,7 @@ pub fn tell(plan: &ScorePlan) {
     if plan.choice.filter != Filter::Float32 {
         let per_query = |value: u64| value as f64 / report.queries as f64;
         tell!(
-            "survivors per query: {:.1} of the panels' thresholds, {:.1} scored in float64; redone: {}",
+            "survivors per query: {:.1} docs passed the filter, {:.1} were scored in float64; scanned again: {}",
             per_query(report.scan.hits),
             per_query(report.scan.scored),
             counted(report.scan.redone as usize, "query", "queries"),

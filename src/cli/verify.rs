@@ -20,15 +20,24 @@ pub fn run(args: &VerifyArgs, monitor: &Monitor) -> Result<(), Failure> {
     };
     if !args.common.quiet {
         tell_verdict(&found);
+        for damage in found.damaged.iter().take(LISTED_WRONG) {
+            tell!("damaged: {damage}");
+        }
         tell_wrong(&store, &found);
         tell_ties(&found);
         tell_misses(&found);
     }
-    if found.wrong.is_empty() {
+    if found.wrong.is_empty() && found.damaged.is_empty() {
         return Ok(());
     }
-    let (wrong, checked) = (found.wrong.len(), found.checked as usize);
-    Err(Error::VerifyFailed { wrong, checked, path: store.folder().to_owned() }.into())
+    let what = match found.wrong.len() {
+        0 => format!("what is stored is damaged in {}", counted(found.damaged.len(), "run", "runs")),
+        wrong => {
+            let checked = counted(found.checked as usize, "query", "queries");
+            format!("what is stored is wrong for {} of {checked} checked", count(wrong))
+        }
+    };
+    Err(Error::VerifyFailed { what, path: store.folder().to_owned() }.into())
 }
 
 fn tell_verdict(found: &Verification) {
@@ -38,7 +47,7 @@ fn tell_verdict(found: &Verification) {
         Some(largest) => format!("scores within float32 rounding, off by at most {largest:.1e}"),
     };
     let verdict = match found.wrong.len() {
-        0 => format!("every stored top-{} is right ({scores}{ids})", grouped(found.top_k)),
+        0 => format!("the stored top-{} of each is right ({scores}{ids})", grouped(found.top_k)),
         wrong => format!("{} wrong", count(wrong)),
     };
     tell!(
@@ -47,6 +56,13 @@ fn tell_verdict(found: &Verification) {
         counted(found.total_queries as usize, "query", "queries"),
         counted(found.num_docs as usize, "doc", "docs"),
     );
+    if found.checked < found.total_queries && found.damaged.is_empty() {
+        tell!(
+            "of the other {} all is in order and nothing visibly damaged; --sample {} recomputes them too",
+            counted((found.total_queries - found.checked) as usize, "query", "queries"),
+            found.total_queries,
+        );
+    }
 }
 
 fn tell_wrong(store: &ScoreStore, found: &Verification) {

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::figures::{bytes, count, counted, grouped, list};
+use super::figures::{bytes, count, grouped, list};
 use crate::job::Cancelled;
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -143,11 +143,10 @@ pub enum Error {
     VectorsChanged { what: String, path: PathBuf },
 
     #[error(
-        "{}: what is stored is wrong for {} of {} checked. The files were changed or damaged after they \
-         were written; score again into an empty folder",
-        path.display(), count(*wrong), counted(*checked, "query", "queries")
+        "{}: {what}. The files were changed or damaged after they were written; score again into an empty folder",
+        path.display()
     )]
-    VerifyFailed { wrong: usize, checked: usize, path: PathBuf },
+    VerifyFailed { what: String, path: PathBuf },
 
     #[error("{}: row {}: {what}. Expected CSV (RFC 4180) with a header line", path.display(), count(*row))]
     Texts { row: usize, what: String, path: PathBuf },

@@ -159,6 +159,10 @@ fn hard_cases_are_exact() {
 
     let huge: Vec<f32> = random.values(800 * dim).iter().map(|v| v * 1e18).collect();
     check("sums near the end of float32", &huge, &queries[..3 * dim], dim, 5);
+    // Norms so large that their inverse is below float32's normal range: all directions are the same.
+    let mut far: Vec<f32> = vec![3.38e38 / 32.0; 49 * 1024];
+    far[..1024].fill(3.192e38 / 32.0);
+    check("the largest norms", &far, &vec![1e-3; 1024], 1024, 1);
     let tiny: Vec<f32> = random.values(800 * dim).iter().map(|v| v * 1e-30).collect();
     let tiny_queries: Vec<f32> = queries[..3 * dim].iter().map(|v| v * 1e-12).collect();
     check("products below the smallest float32", &tiny, &tiny_queries, dim, 5);

@@ -93,6 +93,9 @@ fn threads_cpu_and_memory_do_not_change_a_byte() {
     for (name, flags, cpu) in [
         ("one", vec!["--threads", "1"], "avx512"),
         ("two", vec!["--threads", "2"], "avx512"),
+        ("small", vec!["--threads", "2", "--memory", "1M"], "avx512"),
+        ("tiles", vec!["--threads", "2", "--kernel", "f32"], "avx512"),
+        ("codes", vec!["--threads", "2", "--kernel", "int8", "--memory", "8M"], "avx512"),
         ("five", vec!["--threads", "5"], "avx2"),
         ("scalar", vec!["--threads", "2", "--memory", "1M"], "scalar"),
     ] {

@@ -53,7 +53,7 @@ fn good_sessions_are_right_under_every_metric() {
     for metric in ["dot", "cosine", "euclidean"] {
         let folder = session(&vectors, metric, &["--metric", metric]);
         let output = verify(&folder, &[]);
-        assert_right(&output, "8 of 8 queries checked against 60 docs in float64: every stored top-3 is right");
+        assert_right(&output, "8 of 8 queries checked against 60 docs in float64: the stored top-3 of each is right");
         let told = stdout(&output);
         assert!(told.contains("(scores bit for bit, docs id for id)"), "{told}");
         assert!(told.contains("closest miss: query ") && told.contains(" missed the top-3 by "), "{told}");
@@ -71,7 +71,10 @@ fn many_docs_and_reused_queries_are_right() {
     let vectors = Vectors::random(9000, 7, 5);
     let folder = vectors.folder.path().join("wrapped");
     assert!(vectors.score(&folder, &["-N", "3,20", "-M", "2", "--top-k", "40", "--quiet"]).status.success());
-    assert_right(&verify(&folder, &[]), "46 of 46 queries checked against 9,000 docs in float64: every stored top-40");
+    assert_right(
+        &verify(&folder, &[]),
+        "46 of 46 queries checked against 9,000 docs in float64: the stored top-40 of each",
+    );
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn a_top_k_of_all_docs_has_no_miss() {
     let folder = vectors.folder.path().join("all");
     assert!(vectors.score(&folder, &["-N", "5", "--top-k", "60", "--quiet"]).status.success());
     let output = verify(&folder, &[]);
-    assert_right(&output, "5 of 5 queries checked against 60 docs in float64: every stored top-60 is right");
+    assert_right(&output, "5 of 5 queries checked against 60 docs in float64: the stored top-60 of each is right");
     assert!(!stdout(&output).contains("closest miss") && !stdout(&output).contains("ties at"), "{}", stdout(&output));
 }
 
@@ -104,6 +107,11 @@ fn damage_is_found_with_its_query_and_rank() {
     assert_wrong(&output, "wrong: query 0 (N = 4, repeat 1), rank 3: stored doc ");
     assert!(stdout(&output).contains(" at NaN, expected doc "), "{}", stdout(&output));
 
+    let sampled = verify(&folder, &["--sample", "2"]);
+    assert_eq!(sampled.status.code(), Some(1), "{}", stdout(&sampled));
+    let seen = "damaged: scores_N4_M0.bin: query 0 of the run: a score is no finite number";
+    assert!(stdout(&sampled).contains(seen), "{}", stdout(&sampled));
+
     let quiet = verify(&folder, &["--quiet"]);
     assert_eq!(quiet.status.code(), Some(1));
     assert!(quiet.stdout.is_empty() && stderr(&quiet).contains("wrong for 1 of 8 queries"), "{}", stderr(&quiet));
@@ -118,7 +126,7 @@ fn ties_at_the_kth_place_are_told() {
     let folder = vectors.folder.path().join("tied");
     assert!(vectors.score(&folder, &["-N", "7", "--top-k", "4", "--quiet"]).status.success());
     let output = verify(&folder, &[]);
-    assert_right(&output, "every stored top-4 is right (scores bit for bit, docs id for id)");
+    assert_right(&output, "the stored top-4 of each is right (scores bit for bit, docs id for id)");
     let told = stdout(&output);
     let listed = "query 0 (2 more docs tie), query 1 (2 more docs tie)";
     assert!(told.contains("ties at the k-th place: 7 queries") && told.contains(listed), "{told}");
@@ -189,7 +197,10 @@ fn wrong_use_is_told() {
 fn without_ids_only_scores_are_checked() {
     let vectors = Vectors::random(60, 20, 6);
     let folder = session(&vectors, "results", &["--no-ids"]);
-    assert_right(&verify(&folder, &[]), "every stored top-3 is right (scores bit for bit; doc ids were not stored)");
+    assert_right(
+        &verify(&folder, &[]),
+        "the stored top-3 of each is right (scores bit for bit; doc ids were not stored)",
+    );
     change_words(&folder.join("scores_N4_M0.bin"), |words| words[0] = 99f32.to_le_bytes());
     assert_wrong(&verify(&folder, &[]), "wrong: query 0 (N = 4, repeat 1), rank 1: stored 99.0, expected doc ");
 }
@@ -211,7 +222,7 @@ fn foreign_sessions_are_checked_within_rounding() {
         words[4][0] ^= 1;
     });
     let output = verify(&folder, &[]);
-    assert_right(&output, "every stored top-3 is right (scores within float32 rounding, off by at most ");
+    assert_right(&output, "the stored top-3 of each is right (scores within float32 rounding, off by at most ");
     assert!(stdout(&output).contains("; doc ids were not stored)"), "{}", stdout(&output));
 
     change_words(&folder.join("scores_N4_M1.bin"), |words| words[3] = 99f32.to_le_bytes());
@@ -230,6 +241,9 @@ fn the_replaced_tools_session_is_right() {
     }
     let Some(golden) = shared("verifying the replaced tool's session", "luceneutil-run") else { return };
     let output = verify(&golden, &["--sample", "20"]);
-    assert_right(&output, "20 of 2,640 queries checked against 20,000 docs in float64: every stored top-50 is right");
+    assert_right(
+        &output,
+        "20 of 2,640 queries checked against 20,000 docs in float64: the stored top-50 of each is right",
+    );
     assert!(stdout(&output).contains("; doc ids were not stored)"), "{}", stdout(&output));
 }

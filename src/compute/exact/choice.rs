@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use super::engine::{Demand, Filter, Shape};
+use super::engine::{Demand, EngineSize, Filter, Shape};
 use crate::compute::error::Error;
-use crate::compute::figures::{count, counted};
+use crate::compute::figures::{bytes, count, counted};
 use crate::compute::kernels::int8::Dot;
 
 /// What the user wants; the result is the same bytes.
@@ -62,10 +62,9 @@ impl Choice {
             Kernel::Auto if !dot.is_fast() => {
                 (Filter::Float32, format!("this CPU has no fast int8 dot product ({})", dot.name()))
             }
-            Kernel::Auto if queries < Self::FEW_QUERIES => (
-                Filter::Float32,
-                format!("{} do not make up for coding the docs", counted(queries, "query", "queries")),
-            ),
+            Kernel::Auto if queries < Self::FEW_QUERIES => {
+                (Filter::Float32, format!("coding the docs does not pay for {}", counted(queries, "query", "queries")))
+            }
             Kernel::Auto if num_docs / top_k < Self::DOCS_PER_NEIGHBOUR => {
                 (Filter::Float32, format!("top-{} of {} docs is most of them", count(top_k), count(num_docs)))
             }
@@ -74,5 +73,20 @@ impl Choice {
             }
         };
         Self { filter, why }
+    }
+
+    /// The largest buffers within `budget`; float32 tiles where codes do not fit and nobody asked for them.
+    ///
+    /// # Errors
+    /// If not even one query at a time fits.
+    pub fn fit(self, budget: u64, demand: &Demand) -> Result<(Self, EngineSize), Error> {
+        match EngineSize::within(budget, self.filter, demand) {
+            Err(Error::MemoryBudget { .. }) if self.filter == Filter::Int8(Shape::Auto) => {
+                let why = format!("codes do not fit into {} of memory", bytes(budget));
+                let choice = Self { filter: Filter::Float32, why };
+                EngineSize::within(budget, choice.filter, demand).map(|size| (choice, size))
+            }
+            outcome => outcome.map(|size| (self, size)),
+        }
     }
 }

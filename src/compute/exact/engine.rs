@@ -147,7 +147,7 @@ impl EngineSize {
                 + threads * ((DECIDED_PAIRS as u64).min(pass * candidates) + candidates) * 40;
             kept + queries + working + decided + results_bytes(pass, top_k)
         };
-        let (pass_queries, bytes) = largest_pass(PASS_QUERIES, budget, needs)?;
+        let (pass_queries, bytes) = largest_pass(PASS_QUERIES.min(demand.queries.max(1)), budget, needs)?;
         let (filter, queries) = (Filter::Float32, demand.queries);
         Ok(Self { filter, pass_queries, docs_kept, queries, block_docs: num_docs, bytes })
     }
@@ -157,18 +157,20 @@ impl EngineSize {
         let doc_bytes = Coding::doc_bytes(dim) as u64;
         // Sub-blocks are filled up to whole panels.
         let all_docs = num_docs as u64 * doc_bytes * 21 / 20 + (1 << 20);
-        let working = threads as u64 * int8::thread_bytes(dim) + tuning::bytes(shape, dim);
+        let working = threads as u64 * int8::thread_bytes(dim) + tuning::bytes(shape, dim, num_docs);
         let docs_kept = all_docs + working <= budget / 4 * 3;
         let docs = if docs_kept { all_docs } else { (budget / 2).saturating_sub(working).max(64 * doc_bytes) };
         let block_docs = if docs_kept { num_docs } else { ((docs / doc_bytes * 20 / 21) as usize).clamp(1, num_docs) };
         let needs = |pass: usize| {
-            // Entries, and what is scored together.
-            let entries = (Nearest::capacity_for(top_k) * (Nearest::ENTRY_BYTES + 40)) as u64;
+            let entries = (Nearest::capacity_for(top_k) * Nearest::ENTRY_BYTES) as u64;
             let query = 2 * dim as u64 * 4 + dim as u64 + 160 + entries;
-            docs + working + pass as u64 * query + results_bytes(pass as u64, top_k as u64)
+            // What a tile scores together, twice while it is sorted.
+            let tile = (pass.min(2048) * Nearest::capacity_for(top_k)) as u64 * 24;
+            let together = (threads as u64).min((pass as u64).div_ceil(64)) * tile;
+            docs + working + together + pass as u64 * query + results_bytes(pass as u64, top_k as u64)
         };
         // Every pass over docs that are not kept reads them all again: few large ones are better.
-        let most = if docs_kept { PASS_QUERIES } else { queries.clamp(PASS_QUERIES, MOST_PASS_QUERIES) };
+        let most = if docs_kept { PASS_QUERIES } else { MOST_PASS_QUERIES }.min(queries.max(1));
         let (pass_queries, bytes) = largest_pass(most, budget, needs)?;
         Ok(Self { filter: Filter::Int8(shape), pass_queries, docs_kept, queries, block_docs, bytes })
     }
@@ -227,11 +229,14 @@ enum Kept {
 pub struct EngineStats {
     /// How docs were coded, in words.
     pub coded_as: String,
+    /// Dimensions of which every pair is looked at.
+    pub scanned_dim: usize,
     pub queries: u64,
     pub pairs: u64,
     /// Of the int8 filter.
     pub scan: ScanCounts,
-    /// Seconds that coding the docs took, and everything else.
+    /// Seconds that choosing how to code took, coding the docs, and everything else.
+    pub tuning_secs: f64,
     pub coding_secs: f64,
     /// Of the scoring, how long the int8 kernel looked at codes.
     pub scanning_secs: f64,
@@ -239,7 +244,7 @@ pub struct EngineStats {
 }
 
 impl<'a> Engine<'a> {
-    /// `1 ≤ top_k ≤ num_docs ≤ docs.rows()`, `num_docs ≤ 2³²`; every value of those rows finite, and
+    /// `1 ≤ top_k ≤ num_docs ≤ docs.rows()`, `num_docs < 2³²`; every value of those rows finite, and
     /// no row zero under cosine (see [`VectorFile::check_rows`]). `queries`: some of those that will be
     /// asked, row-major, so that the fastest way can be chosen; may be empty.
     ///
@@ -257,7 +262,9 @@ impl<'a> Engine<'a> {
         monitor: &Monitor,
     ) -> Result<Self> {
         debug_assert!((1..=num_docs).contains(&top_k) && num_docs <= docs.rows());
-        let (kept, stats) = (Kept::Nothing, Mutex::default());
+        let scanned_dim = docs.dim();
+        let stats = Mutex::new(EngineStats { scanned_dim, ..EngineStats::default() });
+        let kept = Kept::Nothing;
         let bound = ErrorBound::new(metric, docs.dim());
         let mut engine = Self { docs, num_docs, metric, top_k, bound, level, size, kept, stats };
         let started = Instant::now();
@@ -267,7 +274,9 @@ impl<'a> Engine<'a> {
             Filter::Int8(shape) => {
                 let asked = tuning::Asked { docs, num_docs, metric, top_k, level, queries, expected: size.queries };
                 let coding = tuning::coding(&asked, shape, monitor)?;
+                engine.stats().tuning_secs = started.elapsed().as_secs_f64();
                 engine.stats().coded_as = coding.describe();
+                engine.stats().scanned_dim = coding.prefix;
                 match size.docs_kept {
                     true => {
                         monitor.begin("coding docs", "docs", num_docs as u64);
@@ -278,7 +287,8 @@ impl<'a> Engine<'a> {
                 }
             }
         };
-        engine.stats().coding_secs += started.elapsed().as_secs_f64();
+        let tuning_secs = engine.stats().tuning_secs;
+        engine.stats().coding_secs += started.elapsed().as_secs_f64() - tuning_secs;
         Ok(engine)
     }
 
@@ -310,7 +320,7 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// Cancelled; docs that shrank; a score beyond float32.
     pub fn top_k(&self, queries: &[f32], query_row: impl Fn(usize) -> usize + Sync, monitor: &Monitor) -> Result<TopK> {
-        let started = Instant::now();
+        let (started, coded_before) = (Instant::now(), self.stats().coding_secs);
         let found = match &self.kept {
             Kept::Nothing | Kept::Norms(_) => self.top_k_by_tiles(queries, query_row, monitor),
             Kept::Codes(coding, codes) => self.top_k_by_codes(coding, Some(codes), queries, query_row, monitor),
@@ -320,7 +330,8 @@ impl<'a> Engine<'a> {
         let mut stats = self.stats();
         stats.queries += queries;
         stats.pairs += queries * self.num_docs as u64;
-        stats.scoring_secs += started.elapsed().as_secs_f64();
+        let coding_secs = stats.coding_secs - coded_before;
+        stats.scoring_secs += started.elapsed().as_secs_f64() - coding_secs;
         drop(stats);
         found
     }
@@ -336,8 +347,13 @@ impl<'a> Engine<'a> {
         let dim = self.docs.dim();
         let query_count = queries.len() / dim;
         let tile_queries = coded_tile_queries(dim, query_count);
-        let mut tiles: Vec<Tile<'_>> =
-            queries.par_chunks(tile_queries * dim).map(|tile| Tile::new(tile, coding, self.top_k)).collect();
+        let mut tiles: Vec<Tile<'_>> = queries
+            .par_chunks(tile_queries * dim)
+            .map(|tile| {
+                monitor.check()?;
+                Ok(Tile::new(tile, coding, self.top_k))
+            })
+            .collect::<Result<_>>()?;
         let scorers: Vec<ExactScorer<'_>> = queries.par_chunks(dim).map(|query| self.scorer(query)).collect();
         let mut largest_norm = 0.0f64;
         for first in (0..self.num_docs).step_by(self.size.block_docs) {
@@ -356,16 +372,15 @@ impl<'a> Engine<'a> {
             };
             largest_norm = largest_norm.max(codes.largest_norm());
             let guess_for = (first == 0).then_some(self.top_k);
-            let scorer = |number: usize, query: usize| &scorers[number * tile_queries + query];
             let started = Instant::now();
+            let scorer = |number: usize, query: usize| &scorers[number * tile_queries + query];
             tiles.par_iter_mut().enumerate().try_for_each(|(number, tile)| {
                 tile.scan(codes, coding, largest_norm, |query| scorer(number, query), guess_for, monitor)
             })?;
             self.stats().scanning_secs += started.elapsed().as_secs_f64();
-            // The likely ones first: with their exact scores as a floor fewer of the others are left.
-            self.score_together(true, &mut tiles, tile_queries, &scorers, monitor)?;
-            self.score_together(false, &mut tiles, tile_queries, &scorers, monitor)?;
             tiles.par_iter_mut().enumerate().try_for_each(|(number, tile)| {
+                self.docs.check_size()?;
+                tile.decide(self.num_docs, |query| scorer(number, query), monitor)?;
                 tile.again(codes, coding, largest_norm, |query| scorer(number, query), monitor)
             })?;
         }
@@ -386,75 +401,6 @@ impl<'a> Engine<'a> {
             })
             .find_map_first(|outcome| outcome.err());
         overflow.map_or(Ok(result), Err)
-    }
-
-    /// Scores all docs of all tiles that may matter, in the order of the docs: each is read from memory
-    /// once, however many queries want it. Unless only the `likely` ones are asked for, each [`Nearest`]
-    /// then holds its k nearest, scored.
-    fn score_together(
-        &self,
-        likely: bool,
-        tiles: &mut [Tile<'_>],
-        tile_queries: usize,
-        scorers: &[ExactScorer<'_>],
-        monitor: &Monitor,
-    ) -> Result<()> {
-        /// Pairs that a thread takes at once, and how far ahead vectors are asked for.
-        const TOGETHER: usize = 4096;
-        const NEAR_QUERIES_BYTES: usize = 1 << 20;
-        const AHEAD: usize = 3;
-        let mut wanted: Vec<Wanted> = tiles
-            .par_iter_mut()
-            .enumerate()
-            .flat_map_iter(|(number, tile)| {
-                let queries = tile.nearest.iter_mut().zip(number * tile_queries..);
-                let wanted = queries.flat_map(|(nearest, query)| {
-                    nearest.unscored(likely).map(move |(place, doc)| Wanted {
-                        doc,
-                        query: query as u32,
-                        place: place as u32,
-                    })
-                });
-                wanted.collect::<Vec<_>>()
-            })
-            .collect();
-        // Queries in blocks that the second-level cache holds, so that only docs come from far.
-        let block = (NEAR_QUERIES_BYTES / (4 * self.docs.dim())).max(16) as u32;
-        wanted.par_sort_unstable_by_key(|pair| {
-            (u128::from(pair.query / block) << 64) | (u128::from(pair.doc) << 32) | u128::from(pair.query)
-        });
-        let mut scored = vec![(0.0, 0.0); wanted.len()];
-        wanted.par_chunks(TOGETHER).zip(scored.par_chunks_mut(TOGETHER)).try_for_each(|(wanted, scored)| {
-            monitor.check()?;
-            self.docs.check_size()?;
-            for (index, (pair, slot)) in wanted.iter().zip(scored).enumerate() {
-                if let Some(next) = wanted.get(index + AHEAD) {
-                    kernels::prefetch(scorers[next.query as usize].query);
-                    if next.doc != wanted[index + AHEAD - 1].doc {
-                        kernels::prefetch(self.docs.row(next.doc as usize));
-                    }
-                }
-                *slot = scorers[pair.query as usize].score(pair.doc);
-            }
-            Ok::<(), Error>(())
-        })?;
-        tiles.par_iter_mut().enumerate().for_each(|(number, tile)| {
-            let first = number * tile_queries;
-            for (pair, &score) in wanted.iter().zip(&scored) {
-                // Every tile looks at all pairs: that is less than sorting them by tile again.
-                if let Some(nearest) = (pair.query as usize).checked_sub(first).and_then(|at| tile.nearest.get_mut(at))
-                {
-                    nearest.set_score(pair.place as usize, score);
-                    tile.counts.scored += 1;
-                }
-            }
-            if !likely {
-                tile.nearest.iter_mut().zip(&scorers[first..]).for_each(|(nearest, scorer)| {
-                    nearest.decide(scorer);
-                });
-            }
-        });
-        Ok(())
     }
 
     /// Rounds sorted results to what is stored. `query_row` gives the row of the query of a place.
@@ -676,14 +622,6 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// A doc to be scored for a query, and where the score goes.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    doc: u32,
-    query: u32,
-    place: u32,
-}
-
 /// Scores docs for one query.
 struct ExactScorer<'a> {
     engine: &'a Engine<'a>,
@@ -693,6 +631,11 @@ struct ExactScorer<'a> {
 }
 
 impl Scorer for ExactScorer<'_> {
+    fn prefetch(&self, doc: u32) {
+        kernels::prefetch(self.query);
+        kernels::prefetch(self.engine.docs.row(doc as usize));
+    }
+
     fn score(&self, doc: u32) -> (f64, f64) {
         let score = self.engine.exact_score(self.query, self.norm, doc);
         // The inverse of what scores are made of; see the key in [`super::bounds`].

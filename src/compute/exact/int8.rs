@@ -246,8 +246,8 @@ impl SubBlock {
             let norm = kernels::dot_f64(coding.level, row, row).sqrt();
             self.norms.push(norm);
             if coding.metric == Metric::Cosine {
-                let factor = (1.0 / norm) as f32;
-                self.values.extend(row.iter().map(|value| value * factor));
+                // In float64: the inverse of a large norm would be below float32's normal range.
+                self.values.extend(row.iter().map(|&value| (f64::from(value) / norm) as f32));
             } else {
                 self.values.extend_from_slice(row);
             }
@@ -517,6 +517,61 @@ impl<'a> Tile<'a> {
         pass.scan(coded, nearest, &scorer, counts, |pairs| Ok(monitor.advance(pairs)?))
     }
 
+    /// Scores all docs that may matter in float64, roughly in the order of the docs, so that each is read
+    /// from memory once. Afterwards each [`Nearest`] holds its k nearest, scored.
+    ///
+    /// `num_docs`: docs are below this.
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn decide<S: Scorer>(&mut self, num_docs: usize, scorer: impl Fn(usize) -> S, monitor: &Monitor) -> Result<()> {
+        // The likely ones first: with their exact scores as a floor fewer of the others are left.
+        for likely in [true, false] {
+            let wanted = self.wanted(likely, num_docs);
+            for (index, pair) in wanted.iter().enumerate() {
+                if index % 1024 == 0 {
+                    monitor.check()?;
+                }
+                if let Some(next) = wanted.get(index + 3) {
+                    scorer(next.query as usize).prefetch(next.doc);
+                }
+                let query = pair.query as usize;
+                self.nearest[query].set_score(pair.place as usize, scorer(query).score(pair.doc));
+            }
+            self.counts.scored += wanted.len() as u64;
+        }
+        for (index, nearest) in self.nearest.iter_mut().enumerate() {
+            nearest.decide(&scorer(index));
+        }
+        monitor.check()?;
+        Ok(())
+    }
+
+    /// What is to be scored, by groups of docs that lie together.
+    fn wanted(&mut self, likely: bool, num_docs: usize) -> Vec<Wanted> {
+        const GROUPS: usize = 4096;
+        let docs_together = num_docs.div_ceil(GROUPS).max(1);
+        let mut unsorted = Vec::new();
+        for (query, nearest) in self.nearest.iter_mut().enumerate() {
+            let places = nearest.unscored(likely);
+            unsorted.extend(places.map(|(place, doc)| Wanted { doc, query: query as u32, place: place as u32 }));
+        }
+        // A counting sort: where each group begins, then everybody to their place.
+        let group = |pair: &Wanted| pair.doc as usize / docs_together;
+        let mut starts = vec![0usize; GROUPS + 1];
+        unsorted.iter().for_each(|pair| starts[group(pair) + 1] += 1);
+        for index in 0..GROUPS {
+            starts[index + 1] += starts[index];
+        }
+        let mut sorted = vec![Wanted { doc: 0, query: 0, place: 0 }; unsorted.len()];
+        for pair in unsorted {
+            let start = &mut starts[group(&pair)];
+            sorted[*start] = pair;
+            *start += 1;
+        }
+        sorted
+    }
+
     /// Scans `docs` again for the queries of which a guess was too high; every entry must be scored.
     ///
     /// # Errors
@@ -553,10 +608,19 @@ impl<'a> Tile<'a> {
         let pass = Pass { docs, coding, guess_for: None, members: &failed, known: &known };
         pass.scan(&mut again, nearest, &scorer, counts, |_| Ok(monitor.check()?))?;
         for &index in &failed {
+            monitor.check()?;
             counts.scored += nearest[index].decide(&scorer(index)) as u64;
         }
         Ok(())
     }
+}
+
+/// A doc to be scored for a query, and where the score goes.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    doc: u32,
+    query: u32,
+    place: u32,
 }
 
 /// One way through a block of docs.
@@ -612,8 +676,14 @@ impl Pass<'_> {
             let next = self.docs.order.get(seen + 1).map_or(&[][..], |&next| self.docs.panel(next as usize));
             panel_hits(self.coding.dot, self.docs.panel(panel), next, codes, &mut hits);
             counts.hits += hits.len() as u64;
+            let mut scored = counts.scored;
             for hit in &hits {
                 self.take(panel, *hit, queries, nearest, scorer, counts);
+                // Where many docs must be scored for room, that is what takes long.
+                if counts.scored - scored > 2048 {
+                    scored = counts.scored;
+                    advance(0)?;
+                }
             }
             if (seen + 1) % Self::PANELS_TOGETHER == 0 || seen + 1 == self.docs.order.len() {
                 advance((self.members.len() * (docs_seen - docs_told)) as u64)?;
@@ -687,6 +757,8 @@ mod tests {
     }
 
     impl Scorer for DotScorer<'_> {
+        fn prefetch(&self, _: u32) {}
+
         fn score(&self, doc: u32) -> (f64, f64) {
             let score = dot_f64(self.query, self.file.row(doc as usize));
             (score, score)

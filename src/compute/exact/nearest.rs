@@ -28,6 +28,8 @@ pub struct Nearest {
 
 /// Scores docs of one query exactly.
 pub trait Scorer {
+    /// Asks for the vectors of the query and of `doc` to be brought near.
+    fn prefetch(&self, doc: u32);
     /// The float64 score of `doc`, and its key.
     fn score(&self, doc: u32) -> (f64, f64);
     /// Whether the first of two scored docs is nearer; ties go to the lower doc.
@@ -153,6 +155,10 @@ impl Nearest {
 }
 
 impl<S: Scorer> Scorer for &S {
+    fn prefetch(&self, doc: u32) {
+        (**self).prefetch(doc);
+    }
+
     fn score(&self, doc: u32) -> (f64, f64) {
         (**self).score(doc)
     }

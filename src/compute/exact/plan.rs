@@ -125,7 +125,7 @@ impl ScorePlan {
         let (dim, top_k) = (params.dim, params.top_k);
         let demand = Demand { dim, num_docs, top_k, queries: needed.min(queries.rows()), threads };
         let choice = Choice::make(params.kernel, &demand, Dot::within(Level::detected()));
-        let size = EngineSize::within(params.memory_budget, choice.filter, &demand)?;
+        let (choice, size) = choice.fit(params.memory_budget, &demand)?;
         Ok(Self { docs, queries, num_docs, params, runs, choice, size, report: Mutex::default() })
     }
 
@@ -221,11 +221,13 @@ impl ScorePlan {
         let docs = by_work.min(by_bytes).max(self.params.top_k).clamp(1, self.num_docs);
         let no_zero_rows = self.params.metric == Metric::Cosine;
         self.docs.check_rows(0..docs, no_zero_rows, &Monitor::new())?;
-        self.queries.check_rows(0..queries, no_zero_rows, &Monitor::new())?;
+        let looked_at = queries.max(self.first_queries().len() / self.params.dim);
+        self.queries.check_rows(0..looked_at, no_zero_rows, &Monitor::new())?;
         let ScoreParams { metric, top_k, .. } = self.params;
         let size = EngineSize { docs_kept: true, block_docs: docs, ..self.size };
         let engine =
             Engine::new(&self.docs, docs, metric, top_k, size, Level::detected(), self.first_queries(), monitor)?;
+        let tuning_secs = engine.stats().tuning_secs;
         let coding_secs = engine.stats().coding_secs / docs as f64 * self.num_docs as f64;
         // The first time warms caches and pages; the better of the others is what lasts.
         let mut secs = f64::INFINITY;
@@ -241,7 +243,7 @@ impl ScorePlan {
         // Docs that are not kept are coded again in every pass.
         let codings = if self.size.docs_kept { 1 } else { left.div_ceil(self.size.pass_queries) };
         let scoring_secs = left as f64 * self.num_docs as f64 / pairs_per_sec;
-        Ok(Estimate { pairs_per_sec, duration_secs: scoring_secs + codings as f64 * coding_secs })
+        Ok(Estimate { pairs_per_sec, duration_secs: scoring_secs + codings as f64 * coding_secs + tuning_secs })
     }
 
     /// What a user should know before starting, in sentences.

@@ -14,8 +14,8 @@ use crate::job::Monitor;
 const SAMPLE_DOCS: usize = 2048;
 const SAMPLE_BYTES: usize = 16 << 20;
 const SAMPLE_QUERIES: usize = 48;
-/// Eigenvectors of larger matrices take longer than they save.
-const MOST_AXES: usize = 2048;
+/// Eigenvectors of larger matrices take longer than they save, and nothing can interrupt them.
+const MOST_AXES: usize = 1024;
 /// Rotating pays when it makes residuals at least this much smaller.
 const ROTATION_GAIN: f64 = 0.85;
 /// A pair that the prefix lets through costs as much as this many multiply-adds of the kernel (some
@@ -40,14 +40,14 @@ pub struct Asked<'a> {
 }
 
 /// Bytes that choosing takes at most.
-pub fn bytes(shape: Shape, dim: usize) -> u64 {
-    let sample = 4 * SAMPLE_BYTES as u64;
+pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
+    let sample = (sample_docs(dim).min(num_docs) * dim * 4) as u64;
     let axes = if dim <= MOST_AXES { (dim * dim) as u64 } else { 0 };
     match shape {
         Shape::Plain | Shape::Rotated => 0,
-        Shape::Whole => sample,
-        // The sample, its moments, their eigenvectors and the check of them in float64.
-        Shape::Auto | Shape::Prefix => 3 * sample + axes * 60,
+        Shape::Whole => 2 * sample,
+        // The sample, also in float64 and turned; its moments, their eigenvectors and the check of them.
+        Shape::Auto | Shape::Prefix => 6 * sample + axes * 60,
     }
 }
 
@@ -73,11 +73,10 @@ pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Codi
     if matches!(shape, Shape::Rotated) {
         return Ok(rotated());
     }
-    monitor.begin("sampling docs", "docs", 0);
+    monitor.begin("sampling docs", "docs", sample_docs(dim).min(asked.num_docs) as u64);
     asked.docs.check_size()?;
-    let sample = sample_of(asked);
-    monitor.check()?;
-    if let Some((turn, prefix)) = prefix_of(asked, shape, &sample) {
+    let sample = sample_of(asked, monitor)?;
+    if let Some((turn, prefix)) = prefix_of(asked, shape, &sample, monitor)? {
         return Ok(Coding { turn, prefix, ..whole });
     }
     let mut turned = Vec::new();
@@ -87,23 +86,28 @@ pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Codi
     Ok(if gain < ROTATION_GAIN { rotation } else { whole })
 }
 
+fn sample_docs(dim: usize) -> usize {
+    SAMPLE_DOCS.min(SAMPLE_BYTES / (4 * dim)).max(1)
+}
+
 /// Docs from all over the file, as they will be coded.
-fn sample_of(asked: &Asked<'_>) -> Vec<f32> {
+fn sample_of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Vec<f32>> {
     let dim = asked.docs.dim();
-    let count = SAMPLE_DOCS.min(SAMPLE_BYTES / (4 * dim)).clamp(1, asked.num_docs);
+    let count = sample_docs(dim).min(asked.num_docs);
     let rows = (0..count).map(|index| (index as u128 * asked.num_docs as u128 / count as u128) as usize);
     let mut sample = Vec::with_capacity(count * dim);
     for row in rows {
+        monitor.advance(1)?;
         let row = asked.docs.row(row);
         match asked.metric {
             Metric::Cosine => {
-                let factor = (1.0 / kernels::dot_f64(asked.level, row, row).sqrt()) as f32;
-                sample.extend(row.iter().map(|value| value * factor));
+                let norm = kernels::dot_f64(asked.level, row, row).sqrt();
+                sample.extend(row.iter().map(|&value| (f64::from(value) / norm) as f32));
             }
             Metric::Dot | Metric::Euclidean => sample.extend_from_slice(row),
         }
     }
-    sample
+    Ok(sample)
 }
 
 /// The mean of ‖x − step · code‖, each with a step of its own.
@@ -118,7 +122,7 @@ fn residual_of(rows: &[f32], dim: usize, level: Level) -> f64 {
 }
 
 /// Principal axes and how many of them to look at first, if that is asked for or pays.
-fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32]) -> Option<(Turn, usize)> {
+fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor) -> Result<Option<(Turn, usize)>> {
     let dim = asked.docs.dim();
     let (docs, queries) = (asked.num_docs as f64, asked.expected as f64);
     // Turning every doc and query must cost less than what the best prefix could save.
@@ -126,17 +130,24 @@ fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32]) -> Option<(Turn, u
     let turning = (docs + queries) * (dim * dim) as f64 * FLOAT_PRODUCTS;
     let wanted = shape == Shape::Prefix || (shape == Shape::Auto && turning < scan / 8.0 && !asked.queries.is_empty());
     if !wanted || !(2 * WORD..=MOST_AXES).contains(&dim) {
-        return None;
+        return Ok(None);
     }
-    let turn = Turn::principal(sample, dim)?;
+    let Some(turn) = Turn::principal(sample, dim) else { return Ok(None) };
+    monitor.check()?;
     let sampled = asked.queries.len().min(SAMPLE_QUERIES * dim);
-    let (cost, prefix) = best_prefix(asked, &turn, sample, &asked.queries[..sampled]);
+    let (cost, prefix) = best_prefix(asked, &turn, sample, &asked.queries[..sampled], monitor)?;
     let pays = cost + turning / scan < 1.0 - PREFIX_GAIN;
-    (shape == Shape::Prefix || pays).then_some((turn, prefix))
+    Ok((shape == Shape::Prefix || pays).then(|| (turn.spread_at(prefix), prefix)))
 }
 
 /// The cheapest prefix, and what it costs as a share of scanning all dimensions.
-fn best_prefix(asked: &Asked<'_>, turn: &Turn, sample: &[f32], queries: &[f32]) -> (f64, usize) {
+fn best_prefix(
+    asked: &Asked<'_>,
+    turn: &Turn,
+    sample: &[f32],
+    queries: &[f32],
+    monitor: &Monitor,
+) -> Result<(f64, usize)> {
     let dim = asked.docs.dim();
     let (mut docs, mut turned_queries) = (Vec::new(), Vec::new());
     turn.apply(sample, &mut docs);
@@ -152,11 +163,14 @@ fn best_prefix(asked: &Asked<'_>, turn: &Turn, sample: &[f32], queries: &[f32]) 
     let offsets: Vec<f64> = docs.chunks_exact(dim).map(offset).collect();
     // The bound of a pair after each prefix, compared with what the k-th nearest of all docs may have.
     let rank = (asked.top_k * count / asked.num_docs).min(count - 1);
-    let residual = 2.0 * residual_of(&docs, dim, asked.level);
+    let mut spread = Vec::new();
+    turn.clone().spread_at(dim * 2 / 3).apply(sample, &mut spread);
+    let residual = 2.0 * residual_of(&spread, dim, asked.level);
     let mut alive = vec![0u64; prefixes.len()];
     let mut pairs = 0u64;
     let mut partial = vec![0.0f64; count * prefixes.len()];
     for query in turned_queries.chunks_exact(dim) {
+        monitor.check()?;
         let query_rests = rests(query);
         let mut keys = Vec::with_capacity(count);
         for (doc, (partial, offset)) in
@@ -186,9 +200,9 @@ fn best_prefix(asked: &Asked<'_>, turn: &Turn, sample: &[f32], queries: &[f32]) 
     };
     let whole = (1.0, dim.next_multiple_of(WORD));
     let best = prefixes.iter().zip(&alive).map(cost).min_by(|a, b| a.0.total_cmp(&b.0));
-    match best {
+    Ok(match best {
         Some(best) if pairs > 0 => best,
         // Nothing to go by: two thirds of the axes.
         _ => (whole.0, (dim * 2 / 3).next_multiple_of(WORD).min(dim / WORD * WORD)),
-    }
+    })
 }

@@ -21,7 +21,12 @@ pub enum Turn {
     Hadamard {
         dim: usize,
     },
-    Principal(Arc<Axes>),
+    /// The leading `spread_at` axes are spread among themselves, and so are the others: a large first
+    /// axis would otherwise cost the codes of all others their precision. 0 to leave them alone.
+    Principal {
+        axes: Arc<Axes>,
+        spread_at: usize,
+    },
 }
 
 /// Principal axes, the one with the largest variance first.
@@ -56,14 +61,22 @@ impl Turn {
         });
         // The Frobenius norm bounds the spectral one; its own float64 rounding is far below 1e-9.
         let defect = squares.sum::<f64>().sqrt() * 1.001 + 1e-9;
-        (defect < 0.01).then(|| Self::Principal(Arc::new(Axes { dim, matrix, defect })))
+        (defect < 0.01).then(|| Self::Principal { axes: Arc::new(Axes { dim, matrix, defect }), spread_at: 0 })
+    }
+
+    /// The same, but with the first `prefix` dimensions spread among themselves and the others too.
+    pub fn spread_at(self, prefix: usize) -> Self {
+        match self {
+            Self::Principal { axes, .. } => Self::Principal { axes, spread_at: prefix },
+            other => other,
+        }
     }
 
     pub fn name(&self) -> &'static str {
         match self {
             Self::None => "vectors as they are",
             Self::Hadamard { .. } => "vectors rotated (signs and Hadamard), so that outlier dimensions spread",
-            Self::Principal(_) => "vectors along the principal axes of a sample",
+            Self::Principal { .. } => "vectors along the principal axes of a sample",
         }
     }
 
@@ -76,7 +89,7 @@ impl Turn {
                 turned.extend_from_slice(rows);
                 turned.chunks_exact_mut(*dim).for_each(spread);
             }
-            Self::Principal(axes) => {
+            Self::Principal { axes, spread_at } => {
                 let (dim, count) = (axes.dim, rows.len() / axes.dim);
                 turned.resize(rows.len(), 0.0);
                 // A column is a vector: turned = P · rows.
@@ -84,6 +97,13 @@ impl Turn {
                 let matrix = MatRef::from_row_major_slice(&axes.matrix, dim, dim);
                 let rows = MatRef::from_column_major_slice(rows, dim, count);
                 matmul(out, Accum::Replace, matrix, rows, 1.0f32, Par::Seq);
+                if *spread_at > 0 {
+                    for vector in turned.chunks_exact_mut(dim) {
+                        let (first, others) = vector.split_at_mut((*spread_at).min(dim));
+                        spread(first);
+                        spread(others);
+                    }
+                }
             }
         }
         true
@@ -93,12 +113,11 @@ impl Turn {
     pub fn error(&self) -> f64 {
         match self {
             Self::None => 0.0,
-            // Each stage and each scaling rounds every value once, and keeps the norm.
-            Self::Hadamard { dim } => 2.0 * (f64::from(dim.ilog2()) + 4.0) * UNIT_F32,
+            Self::Hadamard { dim } => spread_error(*dim),
             // γ of a sum of dim products in any order, times ‖P‖ of Frobenius, which is √dim.
-            Self::Principal(axes) => {
+            Self::Principal { axes, .. } => {
                 let terms = axes.dim as f64;
-                1.01 * terms * UNIT_F32 / (1.0 - terms * UNIT_F32) * terms.sqrt()
+                1.01 * (terms * UNIT_F32 / (1.0 - terms * UNIT_F32) * terms.sqrt() + spread_error(axes.dim))
             }
         }
     }
@@ -107,9 +126,15 @@ impl Turn {
     pub fn product_error(&self) -> f64 {
         match self {
             Self::None | Self::Hadamard { .. } => 0.0,
-            Self::Principal(axes) => axes.defect,
+            Self::Principal { axes, .. } => axes.defect,
         }
     }
+}
+
+/// What spreading `dim` values rounds, as a share of their norm: each stage and each scaling rounds every
+/// value once, and keeps the norm.
+fn spread_error(dim: usize) -> f64 {
+    2.0 * (f64::from(dim.ilog2()) + 4.0) * UNIT_F32
 }
 
 /// Signs and transforms, with blocks laid from the start and then from the end, so that blocks mix.
@@ -184,7 +209,8 @@ mod tests {
             let mut rows = values(seed, 30 * dim);
             rows.chunks_exact_mut(dim).for_each(|row| row[0] *= scale);
             let norm = |row: &[f32]| dot_f64(row, row).sqrt();
-            let turns = [Turn::None, Turn::Hadamard { dim }, Turn::principal(&rows, dim).expect("axes")];
+            let axes = Turn::principal(&rows, dim).expect("axes");
+            let turns = [Turn::None, Turn::Hadamard { dim }, axes.clone(), axes.spread_at(dim * 2 / 3)];
             for turn in turns {
                 let mut turned = Vec::new();
                 if !turn.apply(&rows, &mut turned) {

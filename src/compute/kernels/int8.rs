@@ -37,7 +37,7 @@ pub enum Dot {
     Scalar,
     /// The scalar twin in AVX2 registers: products are widened to 16 bits first.
     Avx2,
-    /// The scalar twin with the dot product instructions of ARMv8.2.
+    /// The scalar twin compiled for the int8 instructions of ARMv8.6.
     Neon,
     /// `vpdpbusd` in 256 bits.
     AvxVnni,
@@ -52,7 +52,7 @@ impl Dot {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
-            Self::Neon => "neon dotprod",
+            Self::Neon => "neon i8mm",
             Self::AvxVnni => "avx-vnni",
             Self::Avx512Vnni => "avx512-vnni",
         }
@@ -62,7 +62,9 @@ impl Dot {
     pub fn within(level: super::Level) -> Self {
         let allowed = |dot: &Self| match dot {
             Self::Scalar => true,
-            Self::Neon | Self::Avx2 | Self::AvxVnni => level >= super::Level::Avx2,
+            // Levels are those of x86; elsewhere there is nothing to lower.
+            Self::Neon => true,
+            Self::Avx2 | Self::AvxVnni => level >= super::Level::Avx2,
             Self::Avx512Vnni => level >= super::Level::Avx512,
         };
         Self::available().filter(allowed).last().unwrap_or(Self::Scalar)
@@ -93,7 +95,7 @@ impl Dot {
     fn is_here(self) -> bool {
         match self {
             Self::Scalar => true,
-            Self::Neon => std::arch::is_aarch64_feature_detected!("dotprod"),
+            Self::Neon => std::arch::is_aarch64_feature_detected!("i8mm"),
             Self::Avx2 | Self::AvxVnni | Self::Avx512Vnni => false,
         }
     }
@@ -139,7 +141,7 @@ pub fn panel_hits(dot: Dot, panel: &[u8], next: &[u8], queries: QueryCodes<'_>, 
     }
     #[cfg(target_arch = "aarch64")]
     if dot == Dot::Neon && dot.is_here() {
-        #[target_feature(enable = "neon,dotprod")]
+        #[target_feature(enable = "neon,i8mm")]
         fn neon(panel: &[u8], queries: QueryCodes<'_>, hits: &mut Vec<Hit>) {
             scalar_hits(panel, queries, hits);
         }

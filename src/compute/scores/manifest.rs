@@ -96,11 +96,11 @@ impl Manifest {
             })
             .or_else(|| {
                 let same = self.docs_fingerprint == other.docs_fingerprint;
-                (!same).then(|| "the docs file has other content now".to_owned())
+                (!same).then(|| "the docs file has other content or another time of change now".to_owned())
             })
             .or_else(|| {
                 let same = self.queries_fingerprint == other.queries_fingerprint && self.query_rows == other.query_rows;
-                (!same).then(|| "the queries file has other content now".to_owned())
+                (!same).then(|| "the queries file has other content or another time of change now".to_owned())
             })
     }
 }

@@ -39,6 +39,8 @@ pub struct Verification {
     pub largest_difference: Option<f64>,
     /// Whether doc ids were compared too.
     pub ids_checked: bool,
+    /// What is visibly damaged in any stored query, recomputed or not: the first of each run.
+    pub damaged: Vec<String>,
     /// Every checked query whose stored top-k is not right, in session order.
     pub wrong: Vec<WrongQuery>,
     /// Queries with a tie at the k-th place.
@@ -111,9 +113,10 @@ pub fn verify(store: &ScoreStore, sample: usize, monitor: &Monitor) -> Result<Ve
     monitor.begin("checking vectors", "rows", session.num_docs as u64);
     session.docs.check_rows(0..session.num_docs, session.no_zero_rows(), monitor)?;
 
+    let damaged = session.damaged(monitor)?;
     let checked = session.total.min(sample as u64);
     monitor.begin("verifying", "query × doc pairs", checked.saturating_mul(session.num_docs as u64));
-    let mut result = session.nothing_found(checked);
+    let mut result = Verification { damaged, ..session.nothing_found(checked) };
     let pass = (PASS_DOCS / (2 * session.keep())).clamp(1, PASS_QUERIES);
     for first in (0..checked).step_by(pass) {
         let picks: Vec<Pick> =
@@ -190,12 +193,63 @@ impl<'a> Session<'a> {
             top_k: self.top_k as u64,
             largest_difference: (!self.ours).then_some(0.0),
             ids_checked: self.ours && self.store.runs().iter().all(|run| run.ids_file.is_some()),
+            damaged: Vec::new(),
             wrong: Vec::new(),
             tied_queries: 0,
             ties: Vec::new(),
             too_close_queries: 0,
             closest_miss: None,
         }
+    }
+
+    /// Looks at all that is stored for what cannot be right: scores that are no numbers or out of order,
+    /// docs that are not there or there twice.
+    fn damaged(&self, monitor: &Monitor) -> Result<Vec<String>> {
+        /// Scores read at once.
+        const TOGETHER: usize = 1 << 20;
+        let runs = self.store.runs();
+        monitor.begin("looking at what is stored", "scores", runs.iter().map(|run| run.num_scores).sum());
+        let mut damaged = Vec::new();
+        for (index, run) in runs.iter().enumerate() {
+            let mut first = 0;
+            while first < run.num_scores {
+                let queries = (TOGETHER / self.top_k).max(1);
+                let count = (queries * self.top_k).min((run.num_scores - first) as usize);
+                let scores = self.store.scores(index, first, count)?;
+                let ids = if self.ours { self.store.ids(index, first, count)? } else { None };
+                let what = (0..count / self.top_k).find_map(|query| {
+                    let range = query * self.top_k..(query + 1) * self.top_k;
+                    let ids = ids.as_ref().map(|ids| &ids[range.clone()]);
+                    let what = self.damage(&scores[range], ids)?;
+                    Some((first / self.top_k as u64 + query as u64, what))
+                });
+                if let Some((query, what)) = what {
+                    damaged.push(format!("{}: query {} of the run: {what}", run.file, grouped(query)));
+                    break;
+                }
+                first += count as u64;
+                monitor.advance(count as u64)?;
+            }
+        }
+        Ok(damaged)
+    }
+
+    fn damage(&self, scores: &[f32], ids: Option<&[u32]>) -> Option<&'static str> {
+        if scores.iter().any(|score| !score.is_finite()) {
+            return Some("a score is no finite number");
+        }
+        let out_of_order =
+            |pair: &[f32]| self.metric.nearest_first(f64::from(pair[0]), f64::from(pair[1])) == Ordering::Greater;
+        // The order within a query is not defined in sessions of the older tool.
+        if self.ours && scores.windows(2).any(out_of_order) {
+            return Some("scores are not nearest first");
+        }
+        let mut ids = ids?.to_vec();
+        ids.sort_unstable();
+        if ids.last().is_some_and(|&last| last as usize >= self.num_docs) {
+            return Some("a doc id is beyond numDocs");
+        }
+        ids.windows(2).any(|pair| pair[0] == pair[1]).then_some("a doc comes twice")
     }
 
     /// Docs kept of each query: the top-k and the next.

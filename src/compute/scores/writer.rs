@@ -159,8 +159,11 @@ impl SessionWriter {
             ids_file,
         });
         let path = self.folder.join(MANIFEST_NAME);
-        let written = write_atomically(&path, &self.manifest.to_json());
-        if written.is_err() {
+        let manifest = self.manifest.to_json();
+        let written = write_atomically(&path, &manifest);
+        // It can be in place although making its name durable failed: then the run stays, as it says.
+        let in_place = || fs::read(&path).is_ok_and(|found| found == manifest);
+        if written.is_err() && !in_place() {
             // The run is not part of the session: its files must not stay.
             self.manifest.runs.pop();
             fs::remove_file(self.folder.join(spec.score_file())).ok();
