@@ -23,8 +23,8 @@ impl App {
         if let Some(result) = self.jobs.scoring.take() {
             match result {
                 Ok(Ok(store)) => {
-                    Settings::remember(&mut self.settings.recent_results, store.folder());
                     if !self.session.is_demo {
+                        Settings::remember(&mut self.settings.recent_results, store.folder());
                         self.notices.right(format!("All runs are scored: {}", store.folder().display()));
                     }
                     if self.session.shows_scoring {
@@ -45,6 +45,8 @@ impl App {
                         self.session.digest.as_ref().is_none_or(|old| old.store.folder() != digest.store.folder());
                     if new {
                         self.session.exported = None;
+                    }
+                    if new && !self.session.is_demo {
                         Settings::remember(&mut self.settings.recent_results, digest.store.folder());
                     }
                     // A session that is being scored is followed; the demo waits at its start.
