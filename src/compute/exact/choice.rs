@@ -49,6 +49,8 @@ pub struct Choice {
 impl Choice {
     /// Fewer queries than this do not make up for coding the docs.
     const FEW_QUERIES: usize = 64;
+    /// Docs coded at a time below which every block begins anew more than it scans.
+    const SMALL_BLOCK: usize = 4096;
     /// Docs per wanted neighbour below which most docs survive any filter.
     const DOCS_PER_NEIGHBOUR: usize = 8;
 
@@ -80,13 +82,16 @@ impl Choice {
     /// # Errors
     /// If not even one query at a time fits.
     pub fn fit(self, budget: u64, demand: &Demand) -> Result<(Self, EngineSize), Error> {
-        match EngineSize::within(budget, self.filter, demand) {
-            Err(Error::MemoryBudget { .. }) if self.filter == Filter::Int8(Shape::Auto) => {
-                let why = format!("codes do not fit into {} of memory", bytes(budget));
-                let choice = Self { filter: Filter::Float32, why };
-                EngineSize::within(budget, choice.filter, demand).map(|size| (choice, size))
-            }
-            outcome => outcome.map(|size| (self, size)),
+        let fits = EngineSize::within(budget, self.filter, demand);
+        let too_small = match &fits {
+            Ok(size) => !size.docs_kept && size.block_docs < Self::SMALL_BLOCK,
+            Err(error) => matches!(error, Error::MemoryBudget { .. }),
+        };
+        if self.filter == Filter::Int8(Shape::Auto) && too_small {
+            let why = format!("codes do not fit well into {} of memory", bytes(budget));
+            let tiles = Self { filter: Filter::Float32, why };
+            return EngineSize::within(budget, tiles.filter, demand).map(|size| (tiles, size));
         }
+        fits.map(|size| (self, size))
     }
 }
