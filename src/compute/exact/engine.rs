@@ -202,6 +202,12 @@ pub struct TopK {
     pub docs: Vec<u32>,
 }
 
+impl TopK {
+    fn zeros(count: usize) -> Self {
+        Self { scores: vec![0.0; count], docs: vec![0; count] }
+    }
+}
+
 /// Exact top-k over the first `num_docs` rows of a file.
 pub struct Engine<'a> {
     docs: &'a VectorFile,
@@ -389,7 +395,7 @@ impl<'a> Engine<'a> {
             tiles.iter().for_each(|tile| stats.scan.add(tile.counts));
         }
         let nearest: Vec<Nearest> = tiles.into_iter().flat_map(|tile| tile.nearest).collect();
-        let mut result = TopK { scores: vec![0.0; query_count * self.top_k], docs: vec![0; query_count * self.top_k] };
+        let mut result = TopK::zeros(query_count * self.top_k);
         let slots = result.scores.par_chunks_mut(self.top_k).zip(result.docs.par_chunks_mut(self.top_k));
         let overflow = slots
             .zip(nearest.into_par_iter())
@@ -462,7 +468,7 @@ impl<'a> Engine<'a> {
             let parts = found[tile * shards..(tile + 1) * shards].iter().map(|shard| shard[in_tile].as_slice());
             Candidates::merge(self.top_k, parts)
         };
-        let mut result = TopK { scores: vec![0.0; query_count * self.top_k], docs: vec![0; query_count * self.top_k] };
+        let mut result = TopK::zeros(query_count * self.top_k);
         let group = (DECIDED_PAIRS / self.top_k).clamp(1, DECIDED_QUERIES);
         let overflow = result
             .scores

@@ -172,7 +172,7 @@ impl CodedDocs {
             order: (0..panels as u32).collect(),
             docs: deal.docs.len(),
         };
-        // Where there is no rest, chunks of one byte of nothing: an empty slice for everybody.
+        // Where there is no rest, an empty slice for every sub-block.
         let mut rests: Vec<&mut [u8]> = if rest == 0 {
             (0..deal.sub_blocks).map(|_| Default::default()).collect()
         } else {
@@ -191,7 +191,7 @@ impl CodedDocs {
                 sub_block.code(coding, panels, bounds, slots, rests);
                 done(sub_block.rows.len() as u64)
             })?;
-        // A fixed permutation; panels without any doc come last and are left out.
+        // A fixed permutation of the panels that hold docs.
         coded.order.retain(|&panel| coded.slots[panel as usize * PANEL].doc != NOBODY);
         coded.order.sort_by_key(|&panel| (u64::from(panel) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
         Ok(coded)
@@ -245,12 +245,7 @@ impl SubBlock {
             let row = file.row(row);
             let norm = kernels::dot_f64(coding.level, row, row).sqrt();
             self.norms.push(norm);
-            if coding.metric == Metric::Cosine {
-                // In float64: the inverse of a large norm would be below float32's normal range.
-                self.values.extend(row.iter().map(|&value| (f64::from(value) / norm) as f32));
-            } else {
-                self.values.extend_from_slice(row);
-            }
+            append_as_coded(coding.metric, row, norm, &mut self.values);
         }
         if coding.turn.apply(&self.values, &mut self.turned) {
             std::mem::swap(&mut self.values, &mut self.turned);
@@ -351,8 +346,17 @@ impl SubBlock {
     }
 }
 
+/// Appends a doc of this norm as it is coded: divided by the norm under cosine.
+pub fn append_as_coded(metric: Metric, row: &[f32], norm: f64, values: &mut Vec<f32>) {
+    match metric {
+        // In float64: the inverse of a large norm would be below float32's normal range.
+        Metric::Cosine => values.extend(row.iter().map(|&value| (f64::from(value) / norm) as f32)),
+        Metric::Dot | Metric::Euclidean => values.extend_from_slice(row),
+    }
+}
+
 /// The step with which values up to `largest` fill the codes, and its inverse.
-fn step_of(largest: f32) -> (f32, f32) {
+pub fn step_of(largest: f32) -> (f32, f32) {
     let step = largest / CODE_MAX;
     if largest > 0.0 { (step, 1.0 / step) } else { (0.0, 0.0) }
 }

@@ -13,6 +13,17 @@ struct Entry {
     score: f64,
 }
 
+impl Entry {
+    fn middle(&self) -> f32 {
+        self.low / 2.0 + self.high / 2.0
+    }
+
+    /// The likely nearest first.
+    fn by_middle(left: &Self, right: &Self) -> std::cmp::Ordering {
+        right.middle().total_cmp(&left.middle())
+    }
+}
+
 /// A superset of the k nearest docs seen so far.
 ///
 /// The floor is a key that at least k docs seen are known to reach. The guess is one that the k-th
@@ -84,9 +95,8 @@ impl Nearest {
     /// `rank`; nothing when fewer are known.
     pub fn raise_guess(&mut self, rank: usize) {
         if rank < self.entries.len() {
-            let middle = |entry: &Entry| entry.low / 2.0 + entry.high / 2.0;
-            let (_, guess, _) = self.entries.select_nth_unstable_by(rank, |a, b| middle(b).total_cmp(&middle(a)));
-            let guess = middle(guess);
+            let (_, guess, _) = self.entries.select_nth_unstable_by(rank, Entry::by_middle);
+            let guess = guess.middle();
             if guess.is_finite() {
                 self.guess = self.guess.max(guess);
             }
@@ -100,8 +110,7 @@ impl Nearest {
     pub fn unscored(&mut self, likely: bool) -> impl Iterator<Item = (usize, u32)> + '_ {
         self.tighten();
         if likely && self.entries.len() > self.top_k {
-            let middle = |entry: &Entry| entry.low / 2.0 + entry.high / 2.0;
-            self.entries.select_nth_unstable_by(self.top_k - 1, |a, b| middle(b).total_cmp(&middle(a)));
+            self.entries.select_nth_unstable_by(self.top_k - 1, Entry::by_middle);
         }
         let most = if likely { self.top_k } else { usize::MAX };
         let entries = self.entries.iter().take(most).enumerate();

@@ -1,7 +1,7 @@
 //! How docs are coded for the int8 filter: chosen from a sample of them and of the queries.
 
 use super::engine::Shape;
-use super::int8::Coding;
+use super::int8::{Coding, append_as_coded, step_of};
 use super::turn::Turn;
 use crate::compute::error::Result;
 use crate::compute::kernels::int8::{Dot, WORD};
@@ -99,13 +99,8 @@ fn sample_of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Vec<f32>> {
     for row in rows {
         monitor.advance(1)?;
         let row = asked.docs.row(row);
-        match asked.metric {
-            Metric::Cosine => {
-                let norm = kernels::dot_f64(asked.level, row, row).sqrt();
-                sample.extend(row.iter().map(|&value| (f64::from(value) / norm) as f32));
-            }
-            Metric::Dot | Metric::Euclidean => sample.extend_from_slice(row),
-        }
+        let norm = kernels::dot_f64(asked.level, row, row).sqrt();
+        append_as_coded(asked.metric, row, norm, &mut sample);
     }
     Ok(sample)
 }
@@ -114,8 +109,7 @@ fn sample_of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Vec<f32>> {
 fn residual_of(rows: &[f32], dim: usize, level: Level) -> f64 {
     let mut codes = vec![0i8; dim];
     let residual = |row: &[f32]| {
-        let step = kernels::largest_abs(level, row) / kernels::int8::CODE_MAX;
-        let factor = if step > 0.0 { 1.0 / step } else { 0.0 };
+        let (step, factor) = step_of(kernels::largest_abs(level, row));
         f64::from(kernels::quantise(level, row, factor, step, &mut codes)).sqrt()
     };
     rows.chunks_exact(dim).map(residual).sum::<f64>() / (rows.len() / dim).max(1) as f64
@@ -198,11 +192,10 @@ fn best_prefix(
         let share = alive as f64 / pairs.max(1) as f64;
         ((prefix as f64 + share * HIT_PRODUCTS) / dim as f64, prefix)
     };
-    let whole = (1.0, dim.next_multiple_of(WORD));
     let best = prefixes.iter().zip(&alive).map(cost).min_by(|a, b| a.0.total_cmp(&b.0));
     Ok(match best {
         Some(best) if pairs > 0 => best,
         // Nothing to go by: two thirds of the axes.
-        _ => (whole.0, (dim * 2 / 3).next_multiple_of(WORD).min(dim / WORD * WORD)),
+        _ => (1.0, (dim * 2 / 3).next_multiple_of(WORD).min(dim / WORD * WORD)),
     })
 }
