@@ -10,6 +10,7 @@ use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
 use crate::compute::metric::Metric;
+use crate::compute::uniqueness::Distance;
 use crate::video::{FrameRate, FrameSize};
 
 /// See nearest-neighbour search: how the scores of exact nearest neighbours are distributed.
@@ -34,6 +35,8 @@ pub enum Command {
     Video(VideoArgs),
     /// Check stored results: recompute some of their queries in float64, by brute force.
     Verify(VerifyArgs),
+    /// Score how isolated or redundant each sample is: its mean distance to its k nearest others.
+    Uniqueness(UniquenessArgs),
     /// Score the embedded demo data and make its frames and video; needs no display.
     Demo(DemoArgs),
 }
@@ -140,6 +143,61 @@ pub struct VerifyArgs {
     pub sample: usize,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct UniquenessArgs {
+    /// Embeddings, a row each sample: .npy (float16, float32, float64) or flat float32 (.vec).
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    pub embeddings: Option<PathBuf>,
+    /// Dimensions, for a flat vector file.
+    #[arg(long, allow_hyphen_values = true)]
+    pub dim: Option<usize>,
+    /// The samples: a JSON object with an id on every line (JSONL), in the order of the rows [default: ids are row numbers]
+    #[arg(long, value_name = "FILE")]
+    pub dataset: Option<PathBuf>,
+    /// Nearest others that count [default: 5]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub k: Option<usize>,
+    /// euclidean, cosine (1 - cos) or manhattan [default: euclidean]
+    #[arg(long, value_name = "METRIC", value_parser = Distance::from_str)]
+    pub distance_metric: Option<Distance>,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, visible_alias = "threads", value_name = "COUNT", allow_hyphen_values = true)]
+    pub max_workers: Option<usize>,
+    /// Settings as YAML (name, embedding_path, k, distance_metric, max_workers); flags come first.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the scores go, as JSONL: {"id": ..., "score": ...}
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Where the neighbours of every sample go, with their distances, as JSONL.
+    #[arg(long, visible_alias = "neighbours", value_name = "FILE")]
+    pub neighbors: Option<PathBuf>,
+    /// Drop samples with a lower score.
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
+    pub drop_below: Option<f64>,
+    /// Drop samples with a higher score.
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
+    pub drop_above: Option<f64>,
+    /// Keep one sample of each set within this distance of it; 0 for exact duplicates.
+    #[arg(long, value_name = "DISTANCE", allow_hyphen_values = true)]
+    pub dedupe: Option<f64>,
+    /// Keep this many: those with the highest scores of what the other rules leave.
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub keep: Option<usize>,
+    /// List of the samples that are kept, .jsonl or .csv [default: OUTPUT.kept.jsonl, with any of the rules above]
+    #[arg(long, value_name = "FILE")]
+    pub kept: Option<PathBuf>,
+    /// List of the samples that are dropped, with the reason [default: OUTPUT.dropped.jsonl]
+    #[arg(long, value_name = "FILE")]
+    pub dropped: Option<PathBuf>,
+    /// Budget for buffers, like 500M or 4G.
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = MemorySize::from_str)]
+    pub memory: MemorySize,
+    /// Say nothing but warnings and errors.
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]

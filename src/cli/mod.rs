@@ -13,6 +13,7 @@ mod demo;
 mod explain;
 mod progress;
 mod score;
+mod uniqueness;
 mod verify;
 mod video;
 
@@ -82,7 +83,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, Failure
                 return Err(Failure::Error(Error::Parameter {
                     name: "argument",
                     expected:
-                        "a command (score, video, verify, demo) or an existing file or folder; see knnscope --help"
+                        "a command (score, video, verify, uniqueness, demo) or an existing file or folder; see knnscope --help"
                             .to_owned(),
                     found: missing.display().to_string(),
                 }));
@@ -100,6 +101,7 @@ pub fn run(command: Box<Command>) -> Result<(), Failure> {
         Command::Score(args) => score::run(&args, &monitor),
         Command::Video(args) => video::run(&args, &monitor),
         Command::Verify(args) => verify::run(&args, &monitor),
+        Command::Uniqueness(args) => uniqueness::run(&args, &monitor),
         Command::Demo(args) => demo::run(&args, &monitor),
     }
 }
@@ -115,7 +117,7 @@ pub fn exit_code<E: Into<Failure>>(outcome: Result<(), E>) -> ExitCode {
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
         Failure::Error(Error::Cancelled) => {
-            eprintln!("Interrupted. What was finished is valid; runs that are missing are scored by the same command.");
+            eprintln!("Interrupted. What was finished is valid; the same command goes on from there.");
             ExitCode::from(130)
         }
         Failure::Error(error) => {

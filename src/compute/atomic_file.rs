@@ -81,6 +81,14 @@ impl Drop for AtomicFile {
     }
 }
 
+/// Bytes that are free where `path` is or will be; `None` if the system does not tell.
+pub fn free_space(path: &Path) -> Option<u64> {
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let stats = rustix::fs::statvfs(existing).ok()?;
+    Some(stats.f_bavail.saturating_mul(stats.f_frsize))
+}
+
 /// Writes a whole small file at once.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = AtomicFile::create(path)?;

@@ -56,6 +56,32 @@ pub enum Error {
     )]
     FileChanged { expected: u64, found: u64, path: PathBuf },
 
+    #[error("{}: {what}", path.display())]
+    Npy { what: String, path: PathBuf },
+
+    #[error(
+        "{}: row {}, dimension {} is {value:e}; expected finite numbers within the range of float32. Correct the \
+         value or leave the row out",
+        path.display(), count(*row), count(*dimension)
+    )]
+    NotFloat32 { row: usize, dimension: usize, value: f64, path: PathBuf },
+
+    #[error("{}: line {}: {what}. Expected a JSON object with an \"id\" on every line", path.display(), count(*line))]
+    Dataset { line: usize, what: String, path: PathBuf },
+
+    #[error(
+        "{}: has {} samples, but {} has {} embeddings. Line i of the dataset belongs to row i of the embeddings; \
+         make both the same number",
+        dataset.display(), count(*samples), embeddings.display(), count(*rows)
+    )]
+    CountsDiffer { samples: usize, rows: usize, dataset: PathBuf, embeddings: PathBuf },
+
+    #[error("{}: line {line}: {what}", path.display())]
+    Config { line: usize, what: String, path: PathBuf },
+
+    #[error("{}: {what}", path.display())]
+    Selection { what: String, path: PathBuf },
+
     #[error("{name}: expected {expected}, found {found}")]
     Parameter { name: &'static str, expected: String, found: String },
 

@@ -16,7 +16,7 @@ use std::ops::Range;
 use memmap2::MmapMut;
 use rayon::prelude::*;
 
-use super::nearest::{Nearest, Scorer};
+use super::nearest::{Nearest, Scorer, decide_all};
 use super::topk::Candidate;
 use super::turn::Turn;
 use crate::compute::error::{Error, Result};
@@ -521,59 +521,13 @@ impl<'a> Tile<'a> {
         pass.scan(coded, nearest, &scorer, counts, |pairs| Ok(monitor.advance(pairs)?))
     }
 
-    /// Scores all docs that may matter in float64, roughly in the order of the docs, so that each is read
-    /// from memory once. Afterwards each [`Nearest`] holds its k nearest, scored.
-    ///
-    /// `num_docs`: docs are below this.
+    /// Scores all docs that may matter; see [`decide_all`].
     ///
     /// # Errors
     /// Cancelled.
     pub fn decide<S: Scorer>(&mut self, num_docs: usize, scorer: impl Fn(usize) -> S, monitor: &Monitor) -> Result<()> {
-        // The likely ones first: with their exact scores as a floor fewer of the others are left.
-        for likely in [true, false] {
-            let wanted = self.wanted(likely, num_docs);
-            for (index, pair) in wanted.iter().enumerate() {
-                if index % 1024 == 0 {
-                    monitor.check()?;
-                }
-                if let Some(next) = wanted.get(index + 3) {
-                    scorer(next.query as usize).prefetch(next.doc);
-                }
-                let query = pair.query as usize;
-                self.nearest[query].set_score(pair.place as usize, scorer(query).score(pair.doc));
-            }
-            self.counts.scored += wanted.len() as u64;
-        }
-        for (index, nearest) in self.nearest.iter_mut().enumerate() {
-            nearest.decide(&scorer(index));
-        }
-        monitor.check()?;
+        self.counts.scored += decide_all(&mut self.nearest, num_docs, scorer, monitor)?;
         Ok(())
-    }
-
-    /// What is to be scored, by groups of docs that lie together.
-    fn wanted(&mut self, likely: bool, num_docs: usize) -> Vec<Wanted> {
-        const GROUPS: usize = 4096;
-        let docs_together = num_docs.div_ceil(GROUPS).max(1);
-        let mut unsorted = Vec::new();
-        for (query, nearest) in self.nearest.iter_mut().enumerate() {
-            let places = nearest.unscored(likely);
-            unsorted.extend(places.map(|(place, doc)| Wanted { doc, query: query as u32, place: place as u32 }));
-        }
-        // A counting sort: where each group begins, then everybody to their place.
-        let group = |pair: &Wanted| pair.doc as usize / docs_together;
-        let mut starts = vec![0usize; GROUPS + 1];
-        unsorted.iter().for_each(|pair| starts[group(pair) + 1] += 1);
-        for index in 0..GROUPS {
-            starts[index + 1] += starts[index];
-        }
-        let mut sorted = vec![Wanted { doc: 0, query: 0, place: 0 }; unsorted.len()];
-        for pair in unsorted {
-            let start = &mut starts[group(&pair)];
-            sorted[*start] = pair;
-            *start += 1;
-        }
-        sorted
     }
 
     /// Scans `docs` again for the queries of which a guess was too high; every entry must be scored.
@@ -617,14 +571,6 @@ impl<'a> Tile<'a> {
         }
         Ok(())
     }
-}
-
-/// A doc to be scored for a query, and where the score goes.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    doc: u32,
-    query: u32,
-    place: u32,
 }
 
 /// One way through a block of docs.

@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod choice;
 pub mod engine;
 mod int8;
+mod manhattan;
 mod nearest;
 pub mod plan;
 mod tiles;
@@ -18,4 +19,5 @@ mod turn;
 
 pub use choice::{Choice, Kernel};
 pub use engine::{Demand, Engine, EngineSize, EngineStats, Filter, Shape, TopK};
+pub use manhattan::ManhattanEngine;
 pub use plan::{Estimate, RunSpec, ScoreParams, ScorePlan};

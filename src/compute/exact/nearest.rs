@@ -1,6 +1,8 @@
 //! The docs of one query that the int8 filter let through, decided exactly as late as possible.
 
 use super::topk::Candidate;
+use crate::compute::error::Result;
+use crate::job::Monitor;
 
 /// A doc that may be among the k nearest.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +84,7 @@ impl Nearest {
     }
 
     /// Raises the floor to the k-th best lower end, and drops what cannot reach the limit.
-    fn tighten(&mut self) {
+    pub fn tighten(&mut self) {
         if self.entries.len() >= self.top_k {
             let (_, kth, _) = self.entries.select_nth_unstable_by(self.top_k - 1, |a, b| b.low.total_cmp(&a.low));
             self.floor = self.floor.max(kth.low);
@@ -175,4 +177,73 @@ impl<S: Scorer> Scorer for &S {
     fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> std::cmp::Ordering {
         (**self).nearer(left, right)
     }
+}
+
+/// A doc to be scored for a query, and where the score goes.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    doc: u32,
+    query: u32,
+    place: u32,
+}
+
+/// Scores all docs that may matter in float64, roughly in the order of the docs, so that each is read
+/// from memory once. Afterwards each [`Nearest`] holds its k nearest, scored. Returns how many were.
+///
+/// `num_docs`: docs are below this.
+///
+/// # Errors
+/// Cancelled.
+pub fn decide_all<S: Scorer>(
+    nearest: &mut [Nearest],
+    num_docs: usize,
+    scorer: impl Fn(usize) -> S,
+    monitor: &Monitor,
+) -> Result<u64> {
+    let mut scored = 0;
+    // The likely ones first: with their exact scores as a floor fewer of the others are left.
+    for likely in [true, false] {
+        let wanted = wanted(nearest, likely, num_docs);
+        for (index, pair) in wanted.iter().enumerate() {
+            if index % 1024 == 0 {
+                monitor.check()?;
+            }
+            if let Some(next) = wanted.get(index + 3) {
+                scorer(next.query as usize).prefetch(next.doc);
+            }
+            let query = pair.query as usize;
+            nearest[query].set_score(pair.place as usize, scorer(query).score(pair.doc));
+        }
+        scored += wanted.len() as u64;
+    }
+    for (index, nearest) in nearest.iter_mut().enumerate() {
+        nearest.decide(&scorer(index));
+    }
+    monitor.check()?;
+    Ok(scored)
+}
+
+/// What is to be scored, by groups of docs that lie together.
+fn wanted(nearest: &mut [Nearest], likely: bool, num_docs: usize) -> Vec<Wanted> {
+    const GROUPS: usize = 4096;
+    let docs_together = num_docs.div_ceil(GROUPS).max(1);
+    let mut unsorted = Vec::new();
+    for (query, nearest) in nearest.iter_mut().enumerate() {
+        let places = nearest.unscored(likely);
+        unsorted.extend(places.map(|(place, doc)| Wanted { doc, query: query as u32, place: place as u32 }));
+    }
+    // A counting sort: where each group begins, then everybody to their place.
+    let group = |pair: &Wanted| pair.doc as usize / docs_together;
+    let mut starts = vec![0usize; GROUPS + 1];
+    unsorted.iter().for_each(|pair| starts[group(pair) + 1] += 1);
+    for index in 0..GROUPS {
+        starts[index + 1] += starts[index];
+    }
+    let mut sorted = vec![Wanted { doc: 0, query: 0, place: 0 }; unsorted.len()];
+    for pair in unsorted {
+        let start = &mut starts[group(&pair)];
+        sorted[*start] = pair;
+        *start += 1;
+    }
+    sorted
 }

@@ -7,6 +7,7 @@
 
 pub mod fused;
 pub mod int8;
+pub mod sad;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod wide;
@@ -122,6 +123,24 @@ pub fn dot_f64(level: Level, left: &[f32], right: &[f32]) -> f64 {
 kernel! {
     /// Σ (left − right)² in float64, lanes as in [`dot_f64`].
     squared_distance_f64(left: &[f32], right: &[f32]) -> f64
+}
+
+kernel! {
+    /// Σ |left − right| in float64, lanes as in [`dot_f64`].
+    absolute_distance_f64(left: &[f32], right: &[f32]) -> f64
+}
+
+kernel! {
+    /// Σ (left · left_scale − right · right_scale)² in float64, lanes as in [`dot_f64`].
+    scaled_squared_distance_f64(left: &[f32], left_scale: f64, right: &[f32], right_scale: f64) -> f64
+}
+
+kernel! {
+    /// Codes 0..=255 of `values`: the nearest whole number to (value − origin) / step, where it lies within.
+    /// Returns Σ |value − (origin + step · code)| in float64.
+    ///
+    /// `values`, `origins`, `codes`: equal lengths. `step` > 0.
+    quantise_absolute(values: &[f32], origins: &[f64], step: f64, codes: &mut [u8]) -> f64
 }
 
 kernel! {

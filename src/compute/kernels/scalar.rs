@@ -39,6 +39,45 @@ pub fn squared_distance_f64(left: &[f32], right: &[f32]) -> f64 {
 }
 
 #[inline(always)]
+pub fn absolute_distance_f64(left: &[f32], right: &[f32]) -> f64 {
+    sum_in_lanes(left, right, |a, b| (a - b).abs())
+}
+
+#[inline(always)]
+pub fn scaled_squared_distance_f64(left: &[f32], left_scale: f64, right: &[f32], right_scale: f64) -> f64 {
+    sum_in_lanes(left, right, |a, b| {
+        let difference = a * left_scale - b * right_scale;
+        difference * difference
+    })
+}
+
+#[inline(always)]
+pub fn quantise_absolute(values: &[f32], origins: &[f64], step: f64, codes: &mut [u8]) -> f64 {
+    assert!(values.len() == origins.len() && values.len() == codes.len(), "vectors of one dim");
+    let inverse = 1.0 / step;
+    let mut lanes = [0.0f64; LANES];
+    let mut code = |lane: usize, value: f32, origin: f64, code: &mut u8| {
+        let value = f64::from(value);
+        let units = ((value - origin) * inverse + 0.5).clamp(0.0, 255.0);
+        // Within 0..=255 as clamped; truncated.
+        *code = units as i32 as u8;
+        lanes[lane] += (value - (origin + step * f64::from(*code))).abs();
+    };
+    let (value_blocks, value_rest) = values.as_chunks::<LANES>();
+    let (origin_blocks, origin_rest) = origins.as_chunks::<LANES>();
+    let (code_blocks, code_rest) = codes.as_chunks_mut::<LANES>();
+    for ((values, origins), codes) in value_blocks.iter().zip(origin_blocks).zip(code_blocks) {
+        for lane in 0..LANES {
+            code(lane, values[lane], origins[lane], &mut codes[lane]);
+        }
+    }
+    for (lane, ((&value, &origin), byte)) in value_rest.iter().zip(origin_rest).zip(code_rest).enumerate() {
+        code(lane, value, origin, byte);
+    }
+    lanes.iter().sum()
+}
+
+#[inline(always)]
 pub fn all_finite(values: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     values.chunks(64).all(|block| {

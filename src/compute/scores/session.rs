@@ -2,7 +2,7 @@
 //! what an earlier, interrupted session left.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::manifest::{MANIFEST_NAME, Manifest};
 use super::store::{ScoreStore, read_manifest};
 use super::writer::SessionWriter;
-use crate::compute::atomic_file::AtomicFile;
+use crate::compute::atomic_file::{AtomicFile, free_space};
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::engine::TILE;
 use crate::compute::exact::{Filter, ScorePlan, TopK};
@@ -192,10 +192,7 @@ fn check_writable(folder: &Path) -> Result<()> {
 
 /// Refuses a session that cannot fit on the disk, before anything is computed.
 fn check_space(plan: &ScorePlan, folder: &Path, options: SessionOptions) -> Result<()> {
-    let existing: PathBuf = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new(".")).to_owned();
-    let existing = if existing.as_os_str().is_empty() { PathBuf::from(".") } else { existing };
-    let Ok(stats) = rustix::fs::statvfs(&existing) else { return Ok(()) };
-    let free = stats.f_bavail.saturating_mul(stats.f_frsize);
+    let Some(free) = free_space(folder) else { return Ok(()) };
     let done = finished_queries(plan, folder, options)? as u64;
     let per_query = plan.bytes_to_write() / plan.queries_needed().max(1) as u64;
     let needed = plan.bytes_to_write().saturating_sub(done * per_query);

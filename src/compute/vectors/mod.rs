@@ -1,9 +1,14 @@
 //! Vectors on disk, and the texts beside them.
 
+mod dataset;
 mod dims;
+mod embeddings;
+mod npy;
 mod texts;
 mod vec_file;
 
+pub use dataset::Dataset;
 pub use dims::{fitting_dims, suggest_dim, telling_dim};
+pub use embeddings::{Embeddings, is_npy};
 pub use texts::{Text, Texts};
 pub use vec_file::{MAX_DIM, VectorFile};

@@ -23,16 +23,87 @@ pub const MAX_DIM: usize = 65_536;
 ///
 /// Rows are read from a map of the file, so the memory they take is the system's page cache.
 pub struct VectorFile {
-    path: PathBuf,
+    mapped: MappedFile,
+    /// Where the first row begins: a multiple of 4.
+    start: usize,
     dim: usize,
     rows: usize,
-    file: File,
-    map: Mmap,
 }
 
 impl std::fmt::Debug for VectorFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "VectorFile({}: {} × {})", self.path.display(), self.rows, self.dim)
+        write!(f, "VectorFile({}: {} × {})", self.path().display(), self.rows, self.dim)
+    }
+}
+
+/// A file in memory, as it is on disk; what is not used lies in the system's page cache.
+#[derive(Debug)]
+pub struct MappedFile {
+    path: PathBuf,
+    file: File,
+    map: Mmap,
+}
+
+impl MappedFile {
+    /// Maps a regular file.
+    ///
+    /// # Errors
+    /// A file that is missing, unreadable or no file.
+    pub fn open(path: &Path) -> Result<Self> {
+        VectorFile::file_size(path)?;
+        Self::of(File::open(path).map_err(Error::read(path))?, path)
+    }
+
+    /// Maps `file`; `path` is what it is called in errors.
+    pub fn of(file: File, path: &Path) -> Result<Self> {
+        // SAFETY: the map is read-only and private to this value. Another process that changes the
+        // file changes values we read (results are then those of some mixture, never undefined
+        // memory); one that shortens it is caught by `check_size` before each block is read.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::read(path))?;
+        Ok(Self { path: path.to_owned(), file, map })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// See [`VectorFile::check_size`].
+    pub fn check_size(&self) -> Result<()> {
+        let expected = self.map.len() as u64;
+        let found = self.file.metadata().map_err(Error::read(&self.path))?.len();
+        if found < expected {
+            return Err(Error::FileChanged { expected, found, path: self.path.clone() });
+        }
+        Ok(())
+    }
+
+    /// A fingerprint of the file: FNV-1a over its size, the time of its last change and 64 evenly spaced blocks of 4 KiB. Tells
+    /// another file from the same one; not made to withstand forgery.
+    pub fn fingerprint(&self) -> Result<u64> {
+        const BLOCKS: usize = 64;
+        const BLOCK_BYTES: usize = 4096;
+        self.check_size()?;
+        let size = self.map.len();
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let mut add = |bytes: &[u8]| {
+            for &byte in bytes {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        add(&(size as u64).to_le_bytes());
+        // Edits between the blocks show in the time of the last change.
+        let changed = self.file.metadata().and_then(|data| data.modified()).map_err(Error::read(&self.path))?;
+        let since = changed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        add(&since.as_nanos().to_le_bytes());
+        for block in 0..BLOCKS {
+            let start = (size.saturating_sub(BLOCK_BYTES) as u128 * block as u128 / (BLOCKS as u128 - 1)) as usize;
+            add(&self.map[start..(start + BLOCK_BYTES).min(size)]);
+        }
+        Ok(hash)
     }
 }
 
@@ -63,19 +134,28 @@ impl VectorFile {
             let fitting = fitting_dims(file_bytes);
             return Err(Error::TornVectors { file_bytes, dim, fitting, path: path.to_owned() });
         }
-        let file = File::open(path).map_err(Error::read(path))?;
-        // SAFETY: the map is read-only and private to this value. Another process that changes the
-        // file changes values we read (results are then those of some mixture, never undefined
-        // memory); one that shortens it is caught by `check_size` before each block is read.
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::read(path))?;
-        map.advise(Advice::WillNeed).ok();
         let rows = usize::try_from(file_bytes / row_bytes).map_err(|_| Error::Read {
             source: std::io::Error::other("more rows than this machine can address"),
             path: path.to_owned(),
         })?;
-        let opened = Self { path: path.to_owned(), dim, rows, file, map };
-        opened.check_size()?;
-        Ok(opened)
+        let mapped = MappedFile::open(path)?;
+        mapped.map.advise(Advice::WillNeed).ok();
+        mapped.check_size()?;
+        Self::of_mapped(mapped, 0, rows, dim)
+    }
+
+    /// Rows that lie in a file that was mapped, from byte `start` on, a multiple of 4.
+    ///
+    /// # Errors
+    /// A file that is shorter than that.
+    pub(super) fn of_mapped(mapped: MappedFile, start: usize, rows: usize, dim: usize) -> Result<Self> {
+        assert!(start.is_multiple_of(4) && dim > 0, "rows of float32 lie at multiples of 4");
+        let expected = (start + rows * dim * 4) as u64;
+        let found = mapped.map.len() as u64;
+        if found < expected {
+            return Err(Error::FileChanged { expected, found, path: mapped.path });
+        }
+        Ok(Self { mapped, start, dim, rows })
     }
 
     /// The size in bytes of a file that could hold vectors: regular and readable.
@@ -91,7 +171,7 @@ impl VectorFile {
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.mapped.path
     }
 
     pub fn dim(&self) -> usize {
@@ -107,7 +187,8 @@ impl VectorFile {
     /// # Panics
     /// If the range passes the end of the file as it was opened.
     pub fn rows_in(&self, range: Range<usize>) -> &[f32] {
-        let bytes = &self.map[range.start * self.dim * 4..range.end * self.dim * 4];
+        let row_bytes = self.dim * 4;
+        let bytes = &self.mapped.map[self.start + range.start * row_bytes..self.start + range.end * row_bytes];
         // SAFETY: every bit pattern is a valid f32, and a float has no stricter need than its size.
         let (before, values, after) = unsafe { bytes.align_to::<f32>() };
         assert!(before.is_empty() && after.is_empty(), "maps begin at a page, rows at multiples of 4");
@@ -123,19 +204,15 @@ impl VectorFile {
     pub fn will_need(&self, range: Range<usize>) {
         let row_bytes = self.dim * 4;
         if !range.is_empty() {
-            self.map.advise_range(Advice::WillNeed, range.start * row_bytes, range.len() * row_bytes).ok();
+            let start = self.start + range.start * row_bytes;
+            self.mapped.map.advise_range(Advice::WillNeed, start, range.len() * row_bytes).ok();
         }
     }
 
     /// Fails if the file is shorter now than when it was opened: reading the lost part of a map would
     /// end the program.
     pub fn check_size(&self) -> Result<()> {
-        let expected = self.map.len() as u64;
-        let found = self.file.metadata().map_err(Error::read(&self.path))?.len();
-        if found < expected {
-            return Err(Error::FileChanged { expected, found, path: self.path.clone() });
-        }
-        Ok(())
+        self.mapped.check_size()
     }
 
     /// Looks at every value of the rows in `ranges` on all cores: all must be finite, and where
@@ -166,40 +243,20 @@ impl VectorFile {
                 dimension: index % self.dim,
                 value: values[index],
                 dim: self.dim,
-                path: self.path.clone(),
+                path: self.path().to_owned(),
             });
         }
         if no_zero_rows
             && let Some(row) = values.chunks_exact(self.dim).position(|row| row.iter().all(|&value| value == 0.0))
         {
-            return Err(Error::ZeroVector { row: rows.start + row, path: self.path.clone() });
+            return Err(Error::ZeroVector { row: rows.start + row, path: self.path().to_owned() });
         }
         Ok(())
     }
 
-    /// A fingerprint of the file: FNV-1a over its size, the time of its last change and 64 evenly spaced blocks of 4 KiB. Tells
-    /// another file from the same one; not made to withstand forgery.
+    /// See [`MappedFile::fingerprint`].
     pub fn fingerprint(&self) -> Result<u64> {
-        const BLOCKS: usize = 64;
-        const BLOCK_BYTES: usize = 4096;
-        self.check_size()?;
-        let size = self.map.len();
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let mut add = |bytes: &[u8]| {
-            for &byte in bytes {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
-        add(&(size as u64).to_le_bytes());
-        // Edits between the blocks show in the time of the last change.
-        let changed = self.file.metadata().and_then(|data| data.modified()).map_err(Error::read(&self.path))?;
-        let since = changed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        add(&since.as_nanos().to_le_bytes());
-        for block in 0..BLOCKS {
-            let start = (size.saturating_sub(BLOCK_BYTES) as u128 * block as u128 / (BLOCKS as u128 - 1)) as usize;
-            add(&self.map[start..(start + BLOCK_BYTES).min(size)]);
-        }
-        Ok(hash)
+        self.mapped.fingerprint()
     }
 }
 

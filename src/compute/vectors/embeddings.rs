@@ -1,0 +1,202 @@
+//! Embeddings of samples, one row each: `.npy` or `.vec`, ready to be searched.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::dims::telling_dim;
+use super::npy::{Element, NpyFile};
+use super::vec_file::{MappedFile, VectorFile};
+use crate::compute::atomic_file::free_space;
+use crate::compute::error::{Error, Result};
+use crate::job::Monitor;
+
+/// The rows of an embedding file as float32, and where float32 cannot hold what is stored, that too.
+///
+/// Float32 row after row is searched as it lies in the file; anything else is converted into a file
+/// without a name, which is gone with this value or the program.
+#[derive(Debug)]
+pub struct Embeddings {
+    path: PathBuf,
+    pub vectors: VectorFile,
+    finer: Option<NpyFile>,
+}
+
+/// Bytes of float32 that are converted at once.
+const BLOCK_BYTES: usize = 8 << 20;
+
+impl Embeddings {
+    /// Opens `path`: `.npy` by its content, `.vec` by `dim` (or the dim that the file tells of itself).
+    ///
+    /// `scratch`: a folder that is there, for what must be converted.
+    ///
+    /// # Errors
+    /// What [`NpyFile::open`] and [`VectorFile::open`] find; a dim that is not that of the array; in what is
+    /// converted, values that are not finite or too large for float32, with row and dimension; a scratch
+    /// folder without space; cancelled. Other values are not looked at; see [`VectorFile::check_rows`].
+    pub fn open(path: &Path, dim: Option<usize>, scratch: &Path, monitor: &Monitor) -> Result<Self> {
+        if !is_npy(path)? {
+            let dim = match dim {
+                Some(dim) => dim,
+                None => telling_dim(path)?.ok_or_else(|| Error::Parameter {
+                    name: "dim",
+                    expected: "the number of dimensions of a flat vector file (only .npy tells its own)".to_owned(),
+                    found: format!("nothing, for {}", path.display()),
+                })?,
+            };
+            return Ok(Self { path: path.to_owned(), vectors: VectorFile::open(path, dim)?, finer: None });
+        }
+        let npy = NpyFile::open(path)?;
+        if let Some(dim) = dim.filter(|&dim| dim != npy.dim) {
+            return Err(Error::Npy {
+                what: format!("has rows of {} values, but dim {dim} was given. Leave dim away", npy.dim),
+                path: path.to_owned(),
+            });
+        }
+        let as_it_lies = npy.element == Element::F32 && !npy.is_big_endian && !npy.is_fortran;
+        if as_it_lies && npy.start.is_multiple_of(4) {
+            let vectors = VectorFile::of_mapped(npy.mapped, npy.start, npy.rows, npy.dim)?;
+            return Ok(Self { path: path.to_owned(), vectors, finer: None });
+        }
+        let (vectors, loses) = converted(&npy, scratch, monitor)?;
+        Ok(Self { path: path.to_owned(), vectors, finer: loses.then_some(npy) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn rows(&self) -> usize {
+        self.vectors.rows()
+    }
+
+    pub fn dim(&self) -> usize {
+        self.vectors.dim()
+    }
+
+    /// Whether float32 holds all values as they are stored.
+    pub fn is_float32(&self) -> bool {
+        self.finer.is_none()
+    }
+
+    /// Row `row` as it is stored.
+    ///
+    /// `values`: `dim` of them, overwritten.
+    pub fn read_row(&self, row: usize, values: &mut [f64]) {
+        match &self.finer {
+            Some(npy) => npy.read_row(row, values),
+            None => values.iter_mut().zip(self.vectors.row(row)).for_each(|(to, &from)| *to = f64::from(from)),
+        }
+    }
+
+    /// Looks at every value: all finite, and where `no_zero_rows` every row has a direction. Advances `monitor`
+    /// by rows.
+    pub fn check(&self, no_zero_rows: bool, monitor: &Monitor) -> Result<()> {
+        self.vectors.check_rows(0..self.rows(), no_zero_rows, monitor)
+    }
+
+    /// Tells this file from another; see [`MappedFile::fingerprint`].
+    pub fn fingerprint(&self) -> Result<u64> {
+        match &self.finer {
+            Some(npy) => npy.mapped.fingerprint(),
+            None => self.vectors.fingerprint(),
+        }
+    }
+}
+
+/// Whether `path` is a `.npy` file: by its first bytes, or its name where these are strange.
+pub fn is_npy(path: &Path) -> Result<bool> {
+    use std::io::Read;
+    VectorFile::file_size(path)?;
+    let mut head = Vec::new();
+    let file = std::fs::File::open(path).map_err(Error::read(path))?;
+    file.take(6).read_to_end(&mut head).map_err(Error::read(path))?;
+    let named = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("npy") || name.eq_ignore_ascii_case("npz"));
+    Ok(named || head == b"\x93NUMPY")
+}
+
+/// The rows of `npy` as float32 in a file without a name, and whether any value lost digits.
+fn converted(npy: &NpyFile, scratch: &Path, monitor: &Monitor) -> Result<(VectorFile, bool)> {
+    let (rows, dim, path) = (npy.rows, npy.dim, npy.mapped.path());
+    let needed = (rows * dim * 4) as u64;
+    if let Some(free) = free_space(scratch).filter(|&free| free < needed) {
+        return Err(Error::NoSpace { needed, free, path: scratch.to_owned() });
+    }
+    let file = tempfile::tempfile_in(scratch).map_err(Error::write(scratch))?;
+    monitor.begin("converting embeddings", "rows", rows as u64);
+    let mut writer = BufWriter::with_capacity(1 << 16, &file);
+    let block_rows = (BLOCK_BYTES / (dim * 4)).max(1);
+    let mut values = vec![0.0f32; block_rows.min(rows) * dim];
+    let mut loses = false;
+    for first in (0..rows).step_by(block_rows) {
+        npy.mapped.check_size()?;
+        let count = block_rows.min(rows - first);
+        let values = &mut values[..count * dim];
+        let outcome = if npy.is_fortran {
+            convert_columns(npy, first, count, values)
+        } else {
+            let worst: Vec<Outcome> = values
+                .par_chunks_mut(dim)
+                .enumerate()
+                .map_init(
+                    || vec![0.0f64; dim],
+                    |exact, (index, row)| {
+                        npy.read((first + index) * dim..(first + index + 1) * dim, exact);
+                        let mut outcome = Outcome::default();
+                        for (dimension, (&exact, value)) in exact.iter().zip(row).enumerate() {
+                            outcome.take(first + index, dimension, exact, value);
+                        }
+                        outcome
+                    },
+                )
+                .collect();
+            worst.into_iter().fold(Outcome::default(), Outcome::and)
+        };
+        if let Some((row, dimension, value)) = outcome.refused {
+            return Err(Error::NotFloat32 { row, dimension, value, path: path.to_owned() });
+        }
+        loses |= outcome.loses;
+        writer.write_all(bytemuck::cast_slice(values)).map_err(Error::write(scratch))?;
+        monitor.advance(count as u64)?;
+    }
+    writer.flush().map_err(Error::write(scratch))?;
+    drop(writer);
+    Ok((VectorFile::of_mapped(MappedFile::of(file, path)?, 0, rows, dim)?, loses))
+}
+
+/// What was met while values were converted.
+#[derive(Debug, Default)]
+struct Outcome {
+    loses: bool,
+    /// Row, dimension and value of the first that float32 cannot hold at all.
+    refused: Option<(usize, usize, f64)>,
+}
+
+impl Outcome {
+    fn take(&mut self, row: usize, dimension: usize, exact: f64, value: &mut f32) {
+        *value = exact as f32;
+        self.loses |= f64::from(*value) != exact;
+        if !value.is_finite() && self.refused.is_none_or(|(known, at, _)| (row, dimension) < (known, at)) {
+            self.refused = Some((row, dimension, exact));
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { loses: self.loses || other.loses, refused: self.refused.or(other.refused) }
+    }
+}
+
+/// Rows `first..first + count` of an array that lies column after column.
+fn convert_columns(npy: &NpyFile, first: usize, count: usize, values: &mut [f32]) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut column_values = vec![0.0f64; count];
+    for dimension in 0..npy.dim {
+        let start = dimension * npy.rows + first;
+        npy.read(start..start + count, &mut column_values);
+        for (index, &exact) in column_values.iter().enumerate() {
+            outcome.take(first + index, dimension, exact, &mut values[index * npy.dim + dimension]);
+        }
+    }
+    outcome
+}
