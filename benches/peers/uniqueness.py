@@ -210,7 +210,7 @@ def verify(name, scores, expected, asked, allowed):
         at = int(np.argmax(np.nan_to_num(relative, nan=np.inf)))
         row = asked[at]
         fail(
-            f"WRONG: row {row} scores {scores[row]!r} by knnscope, {expected[at]!r} by {name}; relative "
+            f"WRONG: row {row} scores {scores[row]:.17g} by knnscope, {expected[at]:.17g} by {name}; relative "
             f"differences reach {largest:.3g}, allowed are {TOLERANCE:g}"
         )
     return largest

@@ -9,8 +9,9 @@ use super::{Failure, use_threads};
 use crate::compute::Error;
 use crate::compute::atomic_file::MadeFolders;
 use crate::compute::figures::{counted, duration, grouped};
+use crate::compute::uniqueness::journal::{Keep, find_all};
 use crate::compute::uniqueness::lists::{self, Ids};
-use crate::compute::uniqueness::{Config, Fate, Near, Neighbours, Params, Rules, Searcher, Selection, journal};
+use crate::compute::uniqueness::{Config, Fate, Near, Neighbours, Params, Rules, Searcher, Selection};
 use crate::compute::vectors::{Dataset, Embeddings};
 use crate::job::Monitor;
 
@@ -153,11 +154,12 @@ fn score(params: &Params, rules: Rules, outputs: &Outputs, monitor: &Monitor) ->
         eprintln!("warning: {warning}");
     }
     let searcher = Searcher::new(&embeddings, params.distance, params.memory_budget, monitor)?;
-    let journal = outputs.journal();
-    let neighbours = journal::find_all(&searcher, params.distance, k, Some(&journal), monitor)?;
+    let keep = Keep::at(outputs.journal());
+    let neighbours = find_all(&searcher, k, Some(&keep), monitor)?;
     let scores = neighbours.scores();
     let ids = Ids(dataset.as_ref());
-    let selection = if rules.is_empty() { None } else { Some(select(&searcher, &neighbours, &scores, rules, monitor)?) };
+    let selection =
+        if rules.is_empty() { None } else { Some(select(&searcher, &neighbours, &scores, rules, scratch, monitor)?) };
     if let Some(path) = &outputs.neighbours {
         lists::write_neighbours(path, ids, &neighbours, monitor)?;
     }
@@ -175,9 +177,10 @@ fn select(
     neighbours: &Neighbours,
     scores: &[f64],
     rules: Rules,
+    scratch: &Path,
     monitor: &Monitor,
 ) -> Result<Selection, Error> {
-    let near = rules.dedupe.map(|epsilon| Near::find(searcher, neighbours, epsilon, monitor)).transpose()?;
+    let near = rules.dedupe.map(|epsilon| Near::find(searcher, neighbours, epsilon, scratch, monitor)).transpose()?;
     Selection::make(scores, near.as_ref(), rules)
 }
 

@@ -17,10 +17,10 @@ pub enum Error {
     #[error("{}: cannot be written: {}", path.display(), reason(source))]
     Write { source: io::Error, path: PathBuf },
 
-    #[error("{}: is a directory; expected a vector file", path.display())]
+    #[error("{}: is a directory; expected a file", path.display())]
     DirectoryAsVectors { path: PathBuf },
 
-    #[error("{}: is not a regular file; expected a vector file", path.display())]
+    #[error("{}: is not a regular file; expected one", path.display())]
     NotARegularFile { path: PathBuf },
 
     #[error("{}: is text, not vectors; expected flat little-endian float32, row after row. Export the vectors as raw float32 (numpy: array.astype('<f4').tofile(name))", path.display())]
@@ -44,7 +44,7 @@ pub enum Error {
 
     #[error(
         "{}: row {} is a zero vector, which has no direction, so cosine is undefined. Remove it, or \
-         use dot or euclidean",
+         choose another metric",
         path.display(), count(*row)
     )]
     ZeroVector { row: usize, path: PathBuf },

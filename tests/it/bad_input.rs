@@ -50,7 +50,7 @@ fn bad_vectors_and_parameters_are_named() {
     for (name, args, code, told) in [
         ("missing", score(&missing, queries, usual), 1, vec!["missing.vec: cannot be read: there is no such file"]),
         ("empty", score(&at("empty.vec"), queries, usual), 1, vec!["empty.vec: is empty; expected rows of 6 float32"]),
-        ("directory", score(text(folder), queries, usual), 1, vec!["is a directory; expected a vector file"]),
+        ("directory", score(text(folder), queries, usual), 1, vec!["is a directory; expected a file"]),
         (
             "torn",
             score(&at("torn.vec"), queries, usual),
@@ -81,7 +81,7 @@ fn bad_vectors_and_parameters_are_named() {
             "zero vector",
             score(&at("zero.vec"), queries, "--dim 6 --top-k 3 -N 4 --metric angular"),
             1,
-            vec!["zero.vec: row 31 is a zero vector", "use dot or euclidean"],
+            vec!["zero.vec: row 31 is a zero vector", "choose another metric"],
         ),
         (
             "no dim",

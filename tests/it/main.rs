@@ -8,6 +8,7 @@ mod layering;
 mod real_window;
 mod resume;
 mod support;
+mod uniqueness;
 mod verify;
 mod video;
 mod window;

@@ -48,14 +48,17 @@ impl Coding {
         centres.iter_mut().for_each(|sum| *sum /= sample.len() as f64);
         let mut spreads: Vec<f64> = sample
             .iter()
-            .flat_map(|&row| file.row(row).iter().zip(&centres).map(|(&value, centre)| (f64::from(value) - centre).abs()))
+            .flat_map(|&row| {
+                file.row(row).iter().zip(&centres).map(|(&value, centre)| (f64::from(value) - centre).abs())
+            })
             .collect();
         spreads.sort_unstable_by(f64::total_cmp);
         let largest = spreads.last().copied().unwrap_or(0.0);
         let loss = |coding: &Self| -> f64 {
             let mut codes = vec![0u8; dim];
             let rows = sample.iter().step_by(sample.len().div_ceil(256));
-            rows.map(|&row| kernels::quantise_absolute(level, file.row(row), &coding.origins, coding.step, &mut codes)).sum()
+            rows.map(|&row| kernels::quantise_absolute(level, file.row(row), &coding.origins, coding.step, &mut codes))
+                .sum()
         };
         let codings = [1.0, 0.9999, 0.999, 0.99].map(|share| {
             let reach = spreads[((spreads.len() - 1) as f64 * share) as usize];
@@ -95,7 +98,12 @@ struct CodedDocs {
 }
 
 impl CodedDocs {
-    fn new(file: &VectorFile, docs: Range<usize>, coding: &Coding, done: impl Fn(u64) -> Result<()> + Sync) -> Result<Self> {
+    fn new(
+        file: &VectorFile,
+        docs: Range<usize>,
+        coding: &Coding,
+        done: impl Fn(u64) -> Result<()> + Sync,
+    ) -> Result<Self> {
         let words = file.dim().div_ceil(WORD);
         let panel_bytes = words * PANEL_WORD;
         let count = docs.len().div_ceil(PANEL);
@@ -110,7 +118,9 @@ impl CodedDocs {
                 let first = docs.start + panel * PANEL;
                 for (lane, residual) in residuals.iter_mut().enumerate() {
                     *residual = coding.code(file.row(first + lane), codes);
-                    for (place, word) in bytes.as_chunks_mut::<PANEL_WORD>().0.iter_mut().zip(codes.as_chunks::<WORD>().0) {
+                    for (place, word) in
+                        bytes.as_chunks_mut::<PANEL_WORD>().0.iter_mut().zip(codes.as_chunks::<WORD>().0)
+                    {
                         place[lane * WORD..(lane + 1) * WORD].copy_from_slice(word);
                     }
                 }
@@ -148,20 +158,31 @@ impl<'a> ManhattanEngine<'a> {
     ///
     /// # Errors
     /// Docs that shrank; cancelled; a budget that is too small.
-    pub fn new(docs: &'a VectorFile, num_docs: usize, top_k: usize, budget: u64, level: Level, monitor: &Monitor) -> Result<Self> {
+    pub fn new(
+        docs: &'a VectorFile,
+        num_docs: usize,
+        top_k: usize,
+        budget: u64,
+        level: Level,
+        monitor: &Monitor,
+    ) -> Result<Self> {
         debug_assert!((1..=num_docs).contains(&top_k) && num_docs <= docs.rows());
         let dim = docs.dim();
         docs.check_size()?;
         let mut coding = Coding::of(docs, num_docs, level);
         coding.slack = coding.origins.iter().map(|origin| origin.abs()).fold(255.0 * coding.step, f64::max);
         let doc_bytes = (dim.next_multiple_of(WORD) + 8) as u64;
-        let query_bytes = (Nearest::capacity_for(top_k) * (Nearest::ENTRY_BYTES + 24) + dim.next_multiple_of(WORD) + 64) as u64;
+        let query_bytes =
+            (Nearest::capacity_for(top_k) * (Nearest::ENTRY_BYTES + 24) + dim.next_multiple_of(WORD) + 64) as u64;
         let all = num_docs as u64 * doc_bytes;
         let is_kept = all <= budget / 4 * 3;
         let block_docs = if is_kept { num_docs } else { (budget / 2 / doc_bytes).max(PANEL as u64) as usize };
         let left = budget.saturating_sub(block_docs as u64 * doc_bytes);
         if left < query_bytes * GROUP as u64 {
-            return Err(Error::MemoryBudget { needed: block_docs as u64 * doc_bytes + query_bytes * GROUP as u64, budget });
+            return Err(Error::MemoryBudget {
+                needed: block_docs as u64 * doc_bytes + query_bytes * GROUP as u64,
+                budget,
+            });
         }
         let pass_queries = ((left / query_bytes) as usize).clamp(GROUP, PASS_QUERIES);
         let kept = if is_kept {

@@ -47,7 +47,8 @@ impl Config {
             let YamlData::Value(Scalar::String(name)) = &key.data else {
                 return Err(bad(line, format!("a key is no word; expected {}", KEYS.join(", "))));
             };
-            let wrong = |expected: &str| bad(line, format!("{name}: expected {expected}, found {}", shown(&value.data)));
+            let wrong =
+                |expected: &str| bad(line, format!("{name}: expected {expected}, found {}", shown(&value.data)));
             let scalar = if let YamlData::Value(scalar) = &value.data { Some(scalar) } else { None };
             let word = match scalar {
                 Some(Scalar::String(word)) if !word.is_empty() => Some(word.as_ref()),
@@ -63,7 +64,9 @@ impl Config {
                     config.embedding_path = Some(word.ok_or_else(|| wrong("the path of a file"))?.into());
                 }
                 "k" => config.k = Some(number.ok_or_else(|| wrong("a whole number of at least 1"))?),
-                "max_workers" => config.max_workers = Some(number.ok_or_else(|| wrong("a whole number of at least 1"))?),
+                "max_workers" => {
+                    config.max_workers = Some(number.ok_or_else(|| wrong("a whole number of at least 1"))?)
+                }
                 "distance_metric" => {
                     let distance = word.and_then(|word| word.parse().ok());
                     config.distance = Some(distance.ok_or_else(|| wrong("euclidean, cosine or manhattan"))?);

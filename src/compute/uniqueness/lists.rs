@@ -107,8 +107,7 @@ pub fn write_selected(
     monitor: &Monitor,
 ) -> Result<()> {
     let is_csv = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("csv"));
-    let rows: Vec<usize> =
-        (0..scores.len()).filter(|&row| (selection.fates[row] == Fate::Kept) == kept).collect();
+    let rows: Vec<usize> = (0..scores.len()).filter(|&row| (selection.fates[row] == Fate::Kept) == kept).collect();
     monitor.begin("writing lists", "samples", rows.len() as u64);
     let header = match (is_csv, kept) {
         (false, _) => "",
@@ -120,7 +119,8 @@ pub fn write_selected(
         if is_csv {
             write!(text, "{},{}", csv_field(&ids.plain(row)), number(scores[row])).expect("memory");
             if !kept {
-                let of = if let Fate::Duplicate(of) = fate { csv_field(&ids.plain(of as usize)) } else { String::new() };
+                let of =
+                    if let Fate::Duplicate(of) = fate { csv_field(&ids.plain(of as usize)) } else { String::new() };
                 write!(text, ",{},{of}", fate.name()).expect("memory");
             }
             return;

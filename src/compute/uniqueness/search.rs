@@ -87,13 +87,12 @@ impl<'a> Searcher<'a> {
             Self { embeddings, distance, budget, level, scales: Vec::new(), radii: Vec::new(), largest_radius: 0.0 };
         let buffer = || vec![0.0f64; embeddings.dim()];
         if distance == Distance::Cosine {
-            searcher.scales = (0..rows)
-                .into_par_iter()
-                .map_init(buffer, |buffer, row| 1.0 / searcher.norm(row, buffer))
-                .collect();
+            searcher.scales =
+                (0..rows).into_par_iter().map_init(buffer, |buffer, row| 1.0 / searcher.norm(row, buffer)).collect();
         }
         if !embeddings.is_float32() {
-            searcher.radii = (0..rows).into_par_iter().map_init(buffer, |buffer, row| searcher.radius(row, buffer)).collect();
+            searcher.radii =
+                (0..rows).into_par_iter().map_init(buffer, |buffer, row| searcher.radius(row, buffer)).collect();
             searcher.largest_radius = searcher.radii.iter().copied().fold(0.0, f64::max);
         }
         monitor.check()?;
@@ -102,6 +101,10 @@ impl<'a> Searcher<'a> {
 
     pub fn embeddings(&self) -> &Embeddings {
         self.embeddings
+    }
+
+    pub fn distance(&self) -> Distance {
+        self.distance
     }
 
     pub fn budget(&self) -> u64 {
@@ -207,17 +210,6 @@ impl<'a> Searcher<'a> {
         Ok(())
     }
 
-    /// As [`Searcher::search`], all at once.
-    pub fn neighbours(&self, k: usize, wanted: &Wanted<'_>, monitor: &Monitor) -> Result<Neighbours> {
-        let mut all = Neighbours { k, rows: Vec::new(), distances: Vec::new() };
-        self.search(k, wanted, monitor, |pass| {
-            all.rows.extend(pass.rows);
-            all.distances.extend(pass.distances);
-            Ok(())
-        })?;
-        Ok(all)
-    }
-
     fn engine(&self, found: usize, queries: usize, monitor: &Monitor) -> Result<AnyEngine<'_>> {
         let vectors = &self.embeddings.vectors;
         let metric = match self.distance {
@@ -239,7 +231,9 @@ impl<'a> Searcher<'a> {
     fn queries(&self, wanted: &Wanted<'_>, places: Range<usize>) -> Cow<'_, [f32]> {
         let vectors = &self.embeddings.vectors;
         match wanted {
-            Wanted::Range(range) => Cow::Borrowed(vectors.rows_in(range.start + places.start..range.start + places.end)),
+            Wanted::Range(range) => {
+                Cow::Borrowed(vectors.rows_in(range.start + places.start..range.start + places.end))
+            }
             Wanted::Rows(rows) => {
                 Cow::Owned(rows[places].iter().flat_map(|&row| vectors.row(row as usize)).copied().collect())
             }

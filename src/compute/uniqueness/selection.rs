@@ -35,9 +35,8 @@ impl Rules {
     /// # Errors
     /// Bounds that are not numbers or leave nothing between them.
     pub fn check(&self) -> Result<()> {
-        let refused = |name, expected: &str, found: String| {
-            Err(Error::Parameter { name, expected: expected.to_owned(), found })
-        };
+        let refused =
+            |name, expected: &str, found: String| Err(Error::Parameter { name, expected: expected.to_owned(), found });
         for (name, value) in [("drop-below", self.drop_below), ("drop-above", self.drop_above)] {
             if let Some(value) = value.filter(|value| value.is_nan()) {
                 return refused(name, "a number", value.to_string());

@@ -49,9 +49,7 @@ impl Dataset {
         let begin = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         monitor.begin("reading the dataset", "bytes", end as u64);
         let mut starts = vec![begin as u64];
-        starts.extend(
-            (begin..end.max(begin)).filter(|&at| bytes[at] == b'\n').map(|at| at as u64 + 1),
-        );
+        starts.extend((begin..end.max(begin)).filter(|&at| bytes[at] == b'\n').map(|at| at as u64 + 1));
         starts.push(end as u64 + 1);
         let mut dataset = Self { mapped, starts, repeated: (0, Vec::new()) };
         let rows: Vec<usize> = (0..dataset.len()).collect();

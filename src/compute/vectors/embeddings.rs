@@ -1,7 +1,9 @@
 //! Embeddings of samples, one row each: `.npy` or `.vec`, ready to be searched.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -20,7 +22,10 @@ use crate::job::Monitor;
 pub struct Embeddings {
     path: PathBuf,
     pub vectors: VectorFile,
-    finer: Option<NpyFile>,
+    /// Shared by subsets.
+    finer: Option<Arc<NpyFile>>,
+    /// Of a subset, its rows in the file.
+    rows_in_file: Option<Vec<u32>>,
 }
 
 /// Bytes of float32 that are converted at once.
@@ -45,7 +50,12 @@ impl Embeddings {
                     found: format!("nothing, for {}", path.display()),
                 })?,
             };
-            return Ok(Self { path: path.to_owned(), vectors: VectorFile::open(path, dim)?, finer: None });
+            return Ok(Self {
+                path: path.to_owned(),
+                vectors: VectorFile::open(path, dim)?,
+                finer: None,
+                rows_in_file: None,
+            });
         }
         let npy = NpyFile::open(path)?;
         if let Some(dim) = dim.filter(|&dim| dim != npy.dim) {
@@ -57,10 +67,29 @@ impl Embeddings {
         let as_it_lies = npy.element == Element::F32 && !npy.is_big_endian && !npy.is_fortran;
         if as_it_lies && npy.start.is_multiple_of(4) {
             let vectors = VectorFile::of_mapped(npy.mapped, npy.start, npy.rows, npy.dim)?;
-            return Ok(Self { path: path.to_owned(), vectors, finer: None });
+            return Ok(Self { path: path.to_owned(), vectors, finer: None, rows_in_file: None });
         }
         let (vectors, loses) = converted(&npy, scratch, monitor)?;
-        Ok(Self { path: path.to_owned(), vectors, finer: loses.then_some(npy) })
+        let finer = loses.then(|| Arc::new(npy));
+        Ok(Self { path: path.to_owned(), vectors, finer, rows_in_file: None })
+    }
+
+    /// The given rows alone, in a file without a name in `scratch`.
+    ///
+    /// # Errors
+    /// A scratch folder that cannot be written or has no space.
+    pub fn subset(&self, rows: Vec<u32>, scratch: &Path) -> Result<Self> {
+        assert!(self.rows_in_file.is_none() && !rows.is_empty(), "some rows of a whole file");
+        let file = scratch_file(scratch, (rows.len() * self.dim() * 4) as u64)?;
+        let mut writer = BufWriter::with_capacity(1 << 20, &file);
+        for &row in &rows {
+            let row = self.vectors.row(row as usize);
+            writer.write_all(bytemuck::cast_slice(row)).map_err(Error::write(scratch))?;
+        }
+        writer.flush().map_err(Error::write(scratch))?;
+        drop(writer);
+        let vectors = VectorFile::of_mapped(MappedFile::of(file, &self.path)?, 0, rows.len(), self.dim())?;
+        Ok(Self { path: self.path.clone(), vectors, finer: self.finer.clone(), rows_in_file: Some(rows) })
     }
 
     pub fn path(&self) -> &Path {
@@ -85,7 +114,7 @@ impl Embeddings {
     /// `values`: `dim` of them, overwritten.
     pub fn read_row(&self, row: usize, values: &mut [f64]) {
         match &self.finer {
-            Some(npy) => npy.read_row(row, values),
+            Some(npy) => npy.read_row(self.rows_in_file.as_ref().map_or(row, |rows| rows[row] as usize), values),
             None => values.iter_mut().zip(self.vectors.row(row)).for_each(|(to, &from)| *to = f64::from(from)),
         }
     }
@@ -112,18 +141,23 @@ pub fn is_npy(path: &Path) -> Result<bool> {
     let mut head = Vec::new();
     let file = std::fs::File::open(path).map_err(Error::read(path))?;
     file.take(6).read_to_end(&mut head).map_err(Error::read(path))?;
-    let named = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("npy") || name.eq_ignore_ascii_case("npz"));
+    let named =
+        path.extension().is_some_and(|name| name.eq_ignore_ascii_case("npy") || name.eq_ignore_ascii_case("npz"));
     Ok(named || head == b"\x93NUMPY")
+}
+
+/// A file without a name in `scratch`, where `needed` bytes are free.
+fn scratch_file(scratch: &Path, needed: u64) -> Result<File> {
+    if let Some(free) = free_space(scratch).filter(|&free| free < needed) {
+        return Err(Error::NoSpace { needed, free, path: scratch.to_owned() });
+    }
+    tempfile::tempfile_in(scratch).map_err(Error::write(scratch))
 }
 
 /// The rows of `npy` as float32 in a file without a name, and whether any value lost digits.
 fn converted(npy: &NpyFile, scratch: &Path, monitor: &Monitor) -> Result<(VectorFile, bool)> {
     let (rows, dim, path) = (npy.rows, npy.dim, npy.mapped.path());
-    let needed = (rows * dim * 4) as u64;
-    if let Some(free) = free_space(scratch).filter(|&free| free < needed) {
-        return Err(Error::NoSpace { needed, free, path: scratch.to_owned() });
-    }
-    let file = tempfile::tempfile_in(scratch).map_err(Error::write(scratch))?;
+    let file = scratch_file(scratch, (rows * dim * 4) as u64)?;
     monitor.begin("converting embeddings", "rows", rows as u64);
     let mut writer = BufWriter::with_capacity(1 << 16, &file);
     let block_rows = (BLOCK_BYTES / (dim * 4)).max(1);

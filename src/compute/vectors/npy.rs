@@ -79,7 +79,9 @@ impl NpyFile {
             bad(format!("has dtype {dtype}; expected float16, float32 or float64; {advice}"))
         })?;
         if rows == 0 || dim == 0 {
-            return Err(bad(format!("is empty: its shape is ({rows}, {dim}); expected at least one row and dimension")));
+            return Err(bad(format!(
+                "is empty: its shape is ({rows}, {dim}); expected at least one row and dimension"
+            )));
         }
         let too_large = || bad(format!("has shape ({rows}, {dim}), more than this machine can address"));
         let rows = usize::try_from(rows).map_err(|_| too_large())?;
