@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::command::{Command, Pick, Work};
 use super::state::{self, ExportForm, ExportKind, Settings};
 use super::theme::Theme;
+use super::uniqueness::UniquenessCommand;
 use super::work::{self, Source};
 use super::{App, review};
 use crate::compute::scores::{MANIFEST_NAME, SessionOptions};
@@ -82,6 +83,9 @@ impl App {
                 self.jobs.selection.cancel();
             }
             Command::Cancel(Work::Exporting) => self.jobs.export.cancel(),
+            Command::Cancel(Work::Uniqueness) => self.uniqueness.jobs.cancel(),
+            Command::ShowPage(page) => session.page = page,
+            Command::Uniqueness(command) => self.carry_out_uniqueness(command, ctx),
         }
     }
 
@@ -93,6 +97,19 @@ impl App {
                 self.open_results(path, ctx);
                 continue;
             }
+            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+            let for_uniqueness = match ending.as_str() {
+                "npy" => Some(Pick::Embeddings),
+                "jsonl" => Some(Pick::Dataset),
+                "json" => Some(Pick::Selection),
+                "vec" if self.session.page == state::Page::Uniqueness => Some(Pick::Embeddings),
+                _ => None,
+            };
+            if let Some(pick) = for_uniqueness {
+                self.session.page = state::Page::Uniqueness;
+                self.accept_pick(pick, path);
+                continue;
+            }
             let form = &mut self.session.form;
             let text = path.to_string_lossy().into_owned();
             let is_queries =
@@ -102,11 +119,16 @@ impl App {
                 self.accept_pick(pick, path);
             } else {
                 self.notices.wrong(format!(
-                    "{text}: is neither a vector file (.vec) nor results (a folder with {MANIFEST_NAME}). Drop one of those"
+                    "{text}: is neither a vector file (.vec, .npy), a dataset (.jsonl), a saved selection (.json) nor results \
+                     (a folder with {MANIFEST_NAME}). Drop one of those"
                 ));
             }
         }
-        if self.session.digest.is_none() && !self.jobs.digest.is_busy() && !self.jobs.scoring.is_busy() {
+        if self.session.page == state::Page::Distribution
+            && self.session.digest.is_none()
+            && !self.jobs.digest.is_busy()
+            && !self.jobs.scoring.is_busy()
+        {
             self.open_demo(ctx);
         }
     }
@@ -140,7 +162,7 @@ impl App {
 
     fn ask_path(&mut self, pick: Pick, ctx: &egui::Context) {
         let form = &self.session.form;
-        let near = match pick {
+        let near: &str = match pick {
             Pick::Docs => &form.docs,
             Pick::Queries => {
                 if form.queries.is_empty() {
@@ -152,6 +174,7 @@ impl App {
             Pick::OutputFolder => &form.output,
             Pick::Results => &form.output,
             Pick::ExportPlace => self.session.export_dialog.as_ref().map_or(&form.output, |dialog| &dialog.path),
+            Pick::Embeddings | Pick::Dataset | Pick::Selection | Pick::UniquenessPlace => self.uniqueness.near_path(),
         };
         let near = PathBuf::from(near);
         let start = near.parent().map(Path::to_owned);
@@ -178,6 +201,10 @@ impl App {
                     dialog.path = text;
                 }
             }
+            Pick::Embeddings => self.uniqueness.set_embeddings(&path),
+            Pick::Dataset => self.uniqueness.set_dataset(&path),
+            Pick::Selection => self.commands.push(Command::Uniqueness(UniquenessCommand::OpenSelection(path))),
+            Pick::UniquenessPlace => self.uniqueness.set_save_path(&path),
         }
     }
 

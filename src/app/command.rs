@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::state::ExportKind;
+use super::state::{ExportKind, Page};
+use super::uniqueness::{Save, UniquenessCommand};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -38,6 +39,15 @@ pub enum Command {
     ShowPalette,
     ShowNotices,
     Cancel(Work),
+    ShowPage(Page),
+    Uniqueness(UniquenessCommand),
+}
+
+impl Command {
+    /// Whether Esc stands for it.
+    pub fn is_escape(&self) -> bool {
+        matches!(self, Self::ZoomReset | Self::Uniqueness(UniquenessCommand::ZoomReset))
+    }
 }
 
 /// What a file dialog is for.
@@ -48,6 +58,10 @@ pub enum Pick {
     OutputFolder,
     Results,
     ExportPlace,
+    Embeddings,
+    Dataset,
+    Selection,
+    UniquenessPlace,
 }
 
 /// Long work that can be cancelled.
@@ -56,6 +70,7 @@ pub enum Work {
     Scoring,
     Reading,
     Exporting,
+    Uniqueness,
 }
 
 /// The commands of the palette: name, shortcut, command.
@@ -78,35 +93,71 @@ pub fn palette() -> Vec<(&'static str, &'static str, Command)> {
         ("Export video as…", "Ctrl+Shift+E", Command::AskExport(ExportKind::Video)),
         ("Save frame as PNG…", "Ctrl+S", Command::AskExport(ExportKind::Frame)),
         ("Copy frame", "Ctrl+Shift+C", Command::CopyFrame),
+        ("Distribution view", "Ctrl+1", Command::ShowPage(Page::Distribution)),
+        ("Uniqueness view", "Ctrl+2", Command::ShowPage(Page::Uniqueness)),
+        ("Choose embeddings…", "", Command::Pick(Pick::Embeddings)),
+        ("Choose dataset…", "", Command::Pick(Pick::Dataset)),
+        ("Score samples", "Ctrl+Enter in its view", Command::Uniqueness(UniquenessCommand::Start)),
+        ("Uniqueness of the demo data", "", Command::Uniqueness(UniquenessCommand::OpenDemo)),
+        ("Open selection…", "", Command::Pick(Pick::Selection)),
+        ("Undo rules", "Ctrl+Z", Command::Uniqueness(UniquenessCommand::Undo)),
+        ("Redo rules", "Ctrl+Shift+Z", Command::Uniqueness(UniquenessCommand::Redo)),
         ("Switch between light and dark", "", Command::ToggleTheme),
         ("Show notices", "", Command::ShowNotices),
     ]
 }
 
-/// The commands that the keys pressed in this frame stand for. Plain keys only count while no text
-/// is being typed.
-pub fn from_keys(ctx: &egui::Context) -> Vec<Command> {
+/// The commands that the keys pressed in this frame stand for on `page`. Plain keys only count while no
+/// text is being typed.
+pub fn from_keys(ctx: &egui::Context, page: Page) -> Vec<Command> {
     use egui::{Key, Modifiers};
     let typing = ctx.egui_wants_keyboard_input();
-    let with_ctrl = [
+    let shifted = Modifiers::COMMAND | Modifiers::SHIFT;
+    let mut with_ctrl = vec![
         (Modifiers::COMMAND, Key::K, Command::ShowPalette),
-        (Modifiers::COMMAND, Key::O, Command::Pick(Pick::Results)),
-        (Modifiers::COMMAND, Key::Enter, Command::StartScoring),
-        (Modifiers::COMMAND | Modifiers::SHIFT, Key::E, Command::AskExport(ExportKind::Video)),
-        (Modifiers::COMMAND, Key::E, Command::ExportVideo),
-        (Modifiers::COMMAND, Key::S, Command::AskExport(ExportKind::Frame)),
-        (Modifiers::COMMAND | Modifiers::SHIFT, Key::C, Command::CopyFrame),
+        (Modifiers::COMMAND, Key::Num1, Command::ShowPage(Page::Distribution)),
+        (Modifiers::COMMAND, Key::Num2, Command::ShowPage(Page::Uniqueness)),
     ];
-    let plain = [
-        (Key::Space, Command::TogglePlay),
-        (Key::ArrowRight, Command::Step(1)),
-        (Key::ArrowLeft, Command::Step(-1)),
-        (Key::Home, Command::FirstRun),
-        (Key::End, Command::LastRun),
-        (Key::L, Command::ToggleLoop),
-        (Key::Backspace, Command::ZoomBack),
-        (Key::Escape, Command::ZoomReset),
-    ];
+    let plain = match page {
+        Page::Distribution => {
+            with_ctrl.extend([
+                (Modifiers::COMMAND, Key::O, Command::Pick(Pick::Results)),
+                (Modifiers::COMMAND, Key::Enter, Command::StartScoring),
+                (shifted, Key::E, Command::AskExport(ExportKind::Video)),
+                (Modifiers::COMMAND, Key::E, Command::ExportVideo),
+                (Modifiers::COMMAND, Key::S, Command::AskExport(ExportKind::Frame)),
+                (shifted, Key::C, Command::CopyFrame),
+            ]);
+            vec![
+                (Key::Space, Command::TogglePlay),
+                (Key::ArrowRight, Command::Step(1)),
+                (Key::ArrowLeft, Command::Step(-1)),
+                (Key::Home, Command::FirstRun),
+                (Key::End, Command::LastRun),
+                (Key::L, Command::ToggleLoop),
+                (Key::Backspace, Command::ZoomBack),
+                (Key::Escape, Command::ZoomReset),
+            ]
+        }
+        Page::Uniqueness => {
+            with_ctrl.extend([
+                (Modifiers::COMMAND, Key::O, Command::Pick(Pick::Embeddings)),
+                (Modifiers::COMMAND, Key::Enter, Command::Uniqueness(UniquenessCommand::Start)),
+                (Modifiers::COMMAND, Key::S, Command::Uniqueness(UniquenessCommand::AskSave(Save::Plot))),
+            ]);
+            if !typing {
+                with_ctrl.extend([
+                    (shifted, Key::Z, Command::Uniqueness(UniquenessCommand::Redo)),
+                    (Modifiers::COMMAND, Key::Z, Command::Uniqueness(UniquenessCommand::Undo)),
+                ]);
+            }
+            vec![
+                (Key::Backspace, Command::Uniqueness(UniquenessCommand::ZoomBack)),
+                (Key::Escape, Command::Uniqueness(UniquenessCommand::ZoomReset)),
+                (Key::ArrowLeft, Command::Uniqueness(UniquenessCommand::WalkBack)),
+            ]
+        }
+    };
     ctx.input_mut(|input| {
         let mut commands = Vec::new();
         for (modifiers, key, command) in with_ctrl {

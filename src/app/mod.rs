@@ -2,6 +2,7 @@
 //! jobs; nothing here reads a file or walks over scores while painting.
 
 mod actions;
+mod bars;
 mod command;
 mod distribution;
 mod icons;
@@ -11,6 +12,7 @@ mod results;
 mod review;
 mod state;
 mod theme;
+mod uniqueness;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -19,9 +21,10 @@ use std::time::Duration;
 
 pub use command::Command;
 use notices::Notices;
-pub use state::Settings;
+pub use state::{Page, Settings};
 use state::{SelectionKey, Session};
 use theme::Theme;
+pub use uniqueness::{Uniqueness, UniquenessCommand};
 use work::{Jobs, Source, TextCache};
 
 use crate::compute::demo;
@@ -71,6 +74,7 @@ pub struct App {
     saved_settings: Settings,
     options: AppOptions,
     session: Session,
+    uniqueness: Uniqueness,
     jobs: Jobs,
     notices: Notices,
     theme: Theme,
@@ -93,6 +97,7 @@ impl App {
             if options.paths.is_empty() { Command::OpenDemo } else { Command::OpenPaths(options.paths.clone()) };
         Self {
             session: Session::new(&settings),
+            uniqueness: Uniqueness::new(settings.bins),
             saved_settings: settings.clone(),
             settings,
             options,
@@ -119,6 +124,7 @@ impl App {
         for command in std::mem::take(&mut self.commands) {
             self.carry_out(command, ctx, now);
         }
+        self.step_uniqueness(ctx, now);
         self.review_form(ctx, now);
         self.digest_fresh_runs(ctx);
         self.select_scores_in_view(ctx);
@@ -132,7 +138,7 @@ impl App {
         if let Some(secs) = wait {
             ctx.request_repaint_after(Duration::from_secs_f64(secs));
         }
-        if self.jobs.is_busy() {
+        if self.jobs.is_busy() || self.uniqueness.jobs.is_busy() {
             ctx.request_repaint_after(Duration::from_millis(100));
         }
     }
@@ -215,14 +221,21 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let before = self.commands.len();
-        if self.session.palette.is_none() && self.session.export_dialog.is_none() {
-            let keys = command::from_keys(ui.ctx());
+        if self.session.palette.is_none() && self.session.export_dialog.is_none() && !self.uniqueness.is_asking() {
+            let keys = command::from_keys(ui.ctx(), self.session.page);
             // Esc closes what is open before it does anything to the picture.
-            let closes = self.session.notices_open && keys.contains(&Command::ZoomReset);
+            let closes = self.session.notices_open && keys.iter().any(Command::is_escape);
             self.session.notices_open &= !closes;
-            self.commands.extend(keys.into_iter().filter(|key| !closes || *key != Command::ZoomReset));
+            self.commands.extend(keys.into_iter().filter(|key| !closes || !key.is_escape()));
         }
-        distribution::show(self, ui);
+        egui::Panel::top("top").frame(self.theme.panel()).show_separator_line(true).show(ui, |ui| {
+            bars::top_bar(self, ui);
+        });
+        egui::Panel::bottom("status").frame(self.theme.panel()).show(ui, |ui| bars::status_line(self, ui));
+        match self.session.page {
+            Page::Distribution => distribution::show(self, ui),
+            Page::Uniqueness => uniqueness::show(self, ui),
+        }
         self.notices.show_latest(ui, &self.theme, &mut self.commands);
         let mut open = self.session.notices_open;
         self.notices.show_all(ui, &self.theme, &mut open, &mut self.commands);
@@ -262,7 +275,7 @@ impl App {
 
     /// Whether any work is going on.
     pub fn is_busy(&self) -> bool {
-        self.jobs.is_busy() || self.jobs.review.is_busy() || self.jobs.frame.is_busy()
+        self.jobs.is_busy() || self.jobs.review.is_busy() || self.jobs.frame.is_busy() || self.uniqueness.jobs.is_busy()
     }
 
     /// The newest notice.
@@ -273,6 +286,11 @@ impl App {
     /// The video that was exported last.
     pub fn exported(&self) -> Option<&Path> {
         self.session.exported.as_deref()
+    }
+
+    /// The uniqueness view.
+    pub fn uniqueness(&self) -> &Uniqueness {
+        &self.uniqueness
     }
 
     /// Does `command` as a button would.

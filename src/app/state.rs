@@ -233,8 +233,16 @@ pub struct SelectionKey {
     pub range: (f64, f64),
 }
 
+/// The views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    Distribution,
+    Uniqueness,
+}
+
 /// Everything that is on screen and not saved.
 pub struct Session {
+    pub page: Page,
     pub form: Form,
     pub filled: Filled,
     pub review: Option<Review>,
@@ -275,6 +283,7 @@ pub enum ExportKind {
 impl Session {
     pub fn new(settings: &Settings) -> Self {
         Self {
+            page: Page::Distribution,
             form: Form::default(),
             filled: Filled::default(),
             review: None,

@@ -107,7 +107,7 @@ pub enum FrameResult {
 
 /// Runs `work` on threads of its own, as many as there are cores: the scan would otherwise hold the
 /// shared ones for seconds, while the window wants its histograms binned at once.
-fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
     match pool {
         Ok(pool) => pool.install(work),
@@ -293,7 +293,12 @@ fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)
         Pick::Queries => dialog.set_title("Choose query vectors").add_filter("vectors", &["vec"]).pick_file(),
         Pick::OutputFolder => dialog.set_title("Choose the folder for the results").pick_folder(),
         Pick::Results => dialog.set_title("Open a results folder").pick_folder(),
-        Pick::ExportPlace => dialog.set_title("Export as").set_file_name(name).save_file(),
+        Pick::Embeddings => dialog.set_title("Choose embeddings").add_filter("embeddings", &["npy", "vec"]).pick_file(),
+        Pick::Dataset => {
+            dialog.set_title("Choose the dataset").add_filter("JSON lines", &["jsonl", "json"]).pick_file()
+        }
+        Pick::Selection => dialog.set_title("Open a selection").add_filter("selections", &["json"]).pick_file(),
+        Pick::ExportPlace | Pick::UniquenessPlace => dialog.set_title("Export as").set_file_name(name).save_file(),
     }?;
     Some((pick, path))
 }

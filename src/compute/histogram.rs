@@ -86,12 +86,16 @@ impl Histogram {
 
     /// Of finite `scores`.
     pub fn of(scores: &[f32], bins: Bins) -> Self {
+        Self::of_values(scores.iter().map(|&score| f64::from(score)), bins)
+    }
+
+    /// Of finite values in float64.
+    pub fn of_values(scores: impl Iterator<Item = f64>, bins: Bins) -> Self {
         let mut histogram = Self::empty(bins);
         let edges = bins.edges();
         let scale = bins.count as f64 / (bins.high - bins.low);
         let last = bins.count - 1;
-        for &score in scores {
-            let score = f64::from(score);
+        for score in scores {
             if score < bins.low {
                 histogram.below += 1;
             } else if score > bins.high {

@@ -8,9 +8,12 @@ pub mod fonts;
 pub mod palette;
 pub mod raster;
 pub mod scene;
+pub mod svg;
+pub mod uniqueness;
 
 pub use encoder::{Encoder, FrameRate};
 pub use export::{ExportOptions, ExportOutcome, FrameSize, Runs, VIDEO_NAME, export};
 pub use palette::Look;
 pub use raster::{Frame, draw};
 pub use scene::{FrameContent, Scene, histogram_scene};
+pub use uniqueness::{UniquenessPicture, uniqueness_scene};

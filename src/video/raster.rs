@@ -104,6 +104,16 @@ fn draw_item(pixmap: &mut PixmapMut<'_>, item: &Item) {
                 pixmap.stroke_path(&path, &paint(*border), &stroke, Transform::identity(), None);
             }
         }
+        Item::Line { points, width, color } => {
+            let mut path = PathBuilder::new();
+            for (index, &(x, y)) in points.iter().enumerate() {
+                if index == 0 { path.move_to(x, y) } else { path.line_to(x, y) }
+            }
+            if let Some(path) = path.finish() {
+                let stroke = Stroke { width: *width, ..Stroke::default() };
+                pixmap.stroke_path(&path, &paint(*color), &stroke, Transform::identity(), None);
+            }
+        }
         Item::Text { x, y, size, face, align, upwards, color, text } => {
             let Some(path) = fonts::outline(*face, *size, text) else { return };
             let shift = match align {

@@ -18,6 +18,12 @@ pub enum Align {
 /// One thing to draw; coordinates in pixels, y downwards.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
+    /// A line through points, in pixels.
+    Line {
+        points: Vec<(f32, f32)>,
+        width: f32,
+        color: Color,
+    },
     Rect {
         x: f32,
         y: f32,
@@ -164,7 +170,8 @@ pub fn histogram_scene(content: &FrameContent<'_>, width: u32, height: u32) -> S
         bottom: (frame_height - 136.0 * unit).round(),
         axes: content.axes,
     };
-    sheet.axes(&plot, content.store.metric());
+    let x_label = format!("{} (fixed over all runs)", content.store.metric().axis_label());
+    sheet.axes(&plot, &x_label, "% of scores");
     sheet.rect(plot.left, plot.bottom, plot.right - plot.left, (1.5 * unit).max(1.0), inks.rule_strong);
     let backdrop = sheet.items.len();
     sheet.text(plot.left, 66.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, content.title());
@@ -174,44 +181,44 @@ pub fn histogram_scene(content: &FrameContent<'_>, width: u32, height: u32) -> S
     Scene { width, height, background: inks.paper, items: sheet.items, backdrop }
 }
 
-struct Plot {
-    left: f32,
-    right: f32,
-    top: f32,
-    bottom: f32,
-    axes: Axes,
+pub(super) struct Plot {
+    pub left: f32,
+    pub right: f32,
+    pub top: f32,
+    pub bottom: f32,
+    pub axes: Axes,
 }
 
 impl Plot {
-    fn x(&self, value: f64) -> f32 {
+    pub fn x(&self, value: f64) -> f32 {
         let share = (value - self.axes.x_low) / (self.axes.x_high - self.axes.x_low);
         self.left + (share * f64::from(self.right - self.left)) as f32
     }
 
-    fn y(&self, percent: f64) -> f32 {
+    pub fn y(&self, percent: f64) -> f32 {
         self.bottom - (percent / self.axes.y_high * f64::from(self.bottom - self.top)) as f32
     }
 }
 
-struct Sheet {
-    items: Vec<Item>,
+pub(super) struct Sheet {
+    pub items: Vec<Item>,
     /// Pixels per design unit; the design is 1800 × 900.
-    unit: f32,
-    inks: &'static Inks,
+    pub unit: f32,
+    pub inks: &'static Inks,
 }
 
 impl Sheet {
-    fn rect(&mut self, x: f32, y: f32, width: f32, height: f32, color: Color) {
+    pub fn rect(&mut self, x: f32, y: f32, width: f32, height: f32, color: Color) {
         self.items.push(Item::Rect { x, y, width, height, color });
     }
 
     #[expect(clippy::too_many_arguments)]
-    fn text(&mut self, x: f32, y: f32, size: f32, face: Face, align: Align, color: Color, text: String) {
+    pub fn text(&mut self, x: f32, y: f32, size: f32, face: Face, align: Align, color: Color, text: String) {
         let size = size * self.unit;
         self.items.push(Item::Text { x, y, size, face, align, upwards: false, color, text });
     }
 
-    fn axes(&mut self, plot: &Plot, metric: Metric) {
+    pub(super) fn axes(&mut self, plot: &Plot, x_label: &str, y_label: &str) {
         let (unit, inks) = (self.unit, self.inks);
         let line = (1.0 * unit).max(1.0);
         let (values, digits) = ticks(0.0, plot.axes.y_high, 6);
@@ -229,8 +236,8 @@ impl Sheet {
             self.text(x, plot.bottom + 34.0 * unit, 22.0, Face::Regular, Align::Center, inks.ink_soft, label);
         }
         let middle = (plot.left + plot.right) / 2.0;
-        let label = format!("{} (fixed over all runs)", metric.axis_label());
-        self.text(middle, plot.bottom + 72.0 * unit, 24.0, Face::Regular, Align::Center, inks.ink, label);
+        let x_label = x_label.to_owned();
+        self.text(middle, plot.bottom + 72.0 * unit, 24.0, Face::Regular, Align::Center, inks.ink, x_label);
         self.items.push(Item::Text {
             x: 44.0 * unit,
             y: (plot.top + plot.bottom) / 2.0,
@@ -239,11 +246,11 @@ impl Sheet {
             align: Align::Center,
             upwards: true,
             color: inks.ink,
-            text: "% of scores".to_owned(),
+            text: y_label.to_owned(),
         });
     }
 
-    fn bars(&mut self, plot: &Plot, histogram: &Histogram) {
+    pub fn bars(&mut self, plot: &Plot, histogram: &Histogram) {
         let inks = self.inks;
         for (index, &bin_count) in histogram.counts.iter().enumerate() {
             if bin_count == 0 {

@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 parser = argparse.ArgumentParser()
 parser.add_argument("vec", nargs="?", type=Path, default=ROOT / "../shared/data/wordnet/wordnet-minilm-384d.docs.vec")
-values = np.fromfile(parser.parse_args().vec, dtype="<f4", count=ROWS * FILE_DIM).reshape(ROWS, FILE_DIM)[:, :DIM].copy()
+values = np.fromfile(parser.parse_args().vec, dtype="<f4", count=ROWS * FILE_DIM)
+values = values.reshape(ROWS, FILE_DIM)[:, :DIM].copy()
 for source, targets in COPIES.items():
     values[targets] = values[source]
 rows = values.astype(np.float64)

@@ -602,12 +602,12 @@ impl Pass<'_> {
         for (query, &member) in self.members.iter().enumerate() {
             queries.limits[query] = f64::from(nearest[member].limit());
         }
-        let (mut next_guess, mut docs_seen, mut docs_told) = (4, 0, 0);
+        let (mut next_guess, mut docs_seen, mut docs_told) = (1, 0, 0);
         for (seen, &panel) in self.docs.order.iter().enumerate() {
             let panel = panel as usize;
             let slots = &self.docs.slots[panel * PANEL..(panel + 1) * PANEL];
             if self.guess_for.is_some() && seen == next_guess {
-                next_guess = next_guess * 5 / 2;
+                next_guess = next_guess * 8 / 5 + 1;
                 self.guess(docs_seen, queries, nearest);
             }
             docs_seen += slots.iter().filter(|slot| slot.doc != NOBODY).count();

@@ -23,8 +23,10 @@ const ROTATION_GAIN: f64 = 0.85;
 const HIT_PRODUCTS: f64 = 12_000.0;
 /// Float32 multiply-adds cost as much as this many of int8.
 const FLOAT_PRODUCTS: f64 = 5.0;
-/// A prefix is taken when it saves at least this share.
-const PREFIX_GAIN: f64 = 0.1;
+/// A prefix is taken when it seems to save at least this share. What passes while limits are still low, and
+/// bounds of whole panels, are not in the sample: on 40,000 sentence embeddings as queries and docs, top-6,
+/// where a third seemed saved, 3.7 s were needed instead of 2.8.
+const PREFIX_GAIN: f64 = 0.4;
 
 /// What will be asked of the codes.
 pub struct Asked<'a> {

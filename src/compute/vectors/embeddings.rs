@@ -12,6 +12,7 @@ use super::npy::{Element, NpyFile};
 use super::vec_file::{MappedFile, VectorFile};
 use crate::compute::atomic_file::free_space;
 use crate::compute::error::{Error, Result};
+use crate::compute::figures::count;
 use crate::job::Monitor;
 
 /// The rows of an embedding file as float32, and where float32 cannot hold what is stored, that too.
@@ -165,10 +166,10 @@ fn converted(npy: &NpyFile, scratch: &Path, monitor: &Monitor) -> Result<(Vector
     let mut loses = false;
     for first in (0..rows).step_by(block_rows) {
         npy.mapped.check_size()?;
-        let count = block_rows.min(rows - first);
-        let values = &mut values[..count * dim];
+        let row_count = block_rows.min(rows - first);
+        let values = &mut values[..row_count * dim];
         let outcome = if npy.is_fortran {
-            convert_columns(npy, first, count, values)
+            convert_columns(npy, first, row_count, values)
         } else {
             let worst: Vec<Outcome> = values
                 .par_chunks_mut(dim)
@@ -192,7 +193,7 @@ fn converted(npy: &NpyFile, scratch: &Path, monitor: &Monitor) -> Result<(Vector
         }
         loses |= outcome.loses;
         writer.write_all(bytemuck::cast_slice(values)).map_err(Error::write(scratch))?;
-        monitor.advance(count as u64)?;
+        monitor.advance(row_count as u64)?;
     }
     writer.flush().map_err(Error::write(scratch))?;
     drop(writer);
@@ -221,16 +222,41 @@ impl Outcome {
     }
 }
 
-/// Rows `first..first + count` of an array that lies column after column.
-fn convert_columns(npy: &NpyFile, first: usize, count: usize, values: &mut [f32]) -> Outcome {
+/// Rows `first..first + row_count` of an array that lies column after column.
+fn convert_columns(npy: &NpyFile, first: usize, row_count: usize, values: &mut [f32]) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut column_values = vec![0.0f64; count];
+    let mut column_values = vec![0.0f64; row_count];
     for dimension in 0..npy.dim {
         let start = dimension * npy.rows + first;
-        npy.read(start..start + count, &mut column_values);
+        npy.read(start..start + row_count, &mut column_values);
         for (index, &exact) in column_values.iter().enumerate() {
             outcome.take(first + index, dimension, exact, &mut values[index * npy.dim + dimension]);
         }
     }
     outcome
+}
+
+/// What the embedding file at `path` is, in words: "40,000 × 384 float32"; its values are not looked at.
+///
+/// # Errors
+/// As of [`Embeddings::open`], as far as the header and the size tell.
+pub fn describe_embeddings(path: &Path, dim: Option<usize>) -> Result<String> {
+    if is_npy(path)? {
+        let npy = NpyFile::open(path)?;
+        let element = match npy.element {
+            Element::F16 => "float16",
+            Element::F32 => "float32",
+            Element::F64 => "float64",
+        };
+        return Ok(format!("{} × {} {element}", count(npy.rows), count(npy.dim)));
+    }
+    let dim = match dim {
+        Some(dim) => dim,
+        None => match telling_dim(path)? {
+            Some(dim) => dim,
+            None => return Ok("a flat vector file: give its dim".to_owned()),
+        },
+    };
+    let file = VectorFile::open(path, dim)?;
+    Ok(format!("{} × {} float32", count(file.rows()), count(dim)))
 }

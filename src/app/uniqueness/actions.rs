@@ -1,0 +1,357 @@
+//! What the user asked of the uniqueness view, carried out; what its workers finished, put where it belongs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::App;
+use super::command::UniquenessCommand;
+use super::state::{Form, Look, Save, SaveForm, Typed};
+use super::work::{self, SaveRequest};
+use crate::compute::figures::duration;
+use crate::compute::uniqueness::{Params, Rules, SavedSelection};
+
+/// Rules that can be undone.
+const MOST_UNDO: usize = 200;
+
+impl App {
+    pub(in super::super) fn carry_out_uniqueness(&mut self, command: UniquenessCommand, ctx: &egui::Context) {
+        let state = &mut self.uniqueness.state;
+        match command {
+            UniquenessCommand::OpenDemo => {
+                let home = self.options.demo_home.clone();
+                self.uniqueness.jobs.scoring.start(ctx, "uniqueness demo", move |monitor| {
+                    work::score(work::demo_params(&home)?, true, monitor)
+                });
+            }
+            UniquenessCommand::Start => self.start_uniqueness(ctx),
+            UniquenessCommand::SetBins(bins) => {
+                state.bins = bins.clamp(1, super::super::state::MAX_BINS_IN_WINDOW);
+                self.settings.bins = state.bins;
+                self.start_binning(ctx);
+            }
+            UniquenessCommand::ZoomTo(low, high) => {
+                state.zoom.push((low, high));
+                self.start_binning(ctx);
+            }
+            UniquenessCommand::ZoomBack => {
+                if state.zoom.pop().is_some() {
+                    self.start_binning(ctx);
+                }
+            }
+            UniquenessCommand::ZoomReset => {
+                if !state.zoom.is_empty() {
+                    state.zoom.clear();
+                    self.start_binning(ctx);
+                }
+            }
+            UniquenessCommand::SetRules(rules) => {
+                if rules != state.rules {
+                    let before = std::mem::replace(&mut state.rules, rules);
+                    state.undo.push(before);
+                    let surplus = state.undo.len().saturating_sub(MOST_UNDO);
+                    state.undo.drain(..surplus);
+                    state.redo.clear();
+                    self.rules_changed(ctx);
+                }
+            }
+            UniquenessCommand::Undo => {
+                if let Some(rules) = state.undo.pop() {
+                    let undone = std::mem::replace(&mut state.rules, rules);
+                    state.redo.push(undone);
+                    self.rules_changed(ctx);
+                }
+            }
+            UniquenessCommand::Redo => {
+                if let Some(rules) = state.redo.pop() {
+                    let before = std::mem::replace(&mut state.rules, rules);
+                    state.undo.push(before);
+                    self.rules_changed(ctx);
+                }
+            }
+            UniquenessCommand::LookAt(row) => {
+                if state.current != Some(row) {
+                    state.trail.extend(state.current);
+                    state.current = Some(row);
+                }
+            }
+            UniquenessCommand::WalkBack => {
+                if let Some(row) = state.trail.pop() {
+                    state.current = Some(row);
+                }
+            }
+            UniquenessCommand::List(listing) => {
+                state.listing = listing;
+                self.start_listing(ctx);
+            }
+            UniquenessCommand::AskSave(what) => {
+                if state.found.is_none() {
+                    self.notices.wrong("There is nothing to save yet: score some samples first.".to_owned());
+                    return;
+                }
+                let path = state.default_path(what).to_string_lossy().into_owned();
+                state.save = Some(SaveForm { what, path });
+            }
+            UniquenessCommand::SaveAsAsked => self.start_saving(ctx),
+            UniquenessCommand::OpenSelection(path) => {
+                self.uniqueness.jobs.opening.start(ctx, "open selection", move |_| SavedSelection::load(&path));
+            }
+        }
+    }
+
+    /// The params that the form says.
+    ///
+    /// # Errors
+    /// What is missing or wrong, in words.
+    pub(super) fn uniqueness_params(form: &Form) -> Result<Params, String> {
+        let path = |text: &str| (!text.trim().is_empty()).then(|| PathBuf::from(text.trim()));
+        let number = |text: &str, name: &str| -> Result<Option<usize>, String> {
+            let text = text.trim().replace(',', "");
+            match text.parse::<usize>() {
+                _ if text.is_empty() => Ok(None),
+                Ok(number) if number > 0 => Ok(Some(number)),
+                _ => Err(format!("{name}: expected a whole number of at least 1, found {text}")),
+            }
+        };
+        Ok(Params {
+            embeddings: path(&form.embeddings).ok_or("choose the embeddings first")?,
+            dim: number(&form.dim, "dim")?,
+            dataset: path(&form.dataset),
+            k: number(&form.k, "k")?.unwrap_or(Params::DEFAULT_K),
+            distance: form.distance,
+            memory_budget: crate::compute::exact::ScoreParams::DEFAULT_MEMORY,
+        })
+    }
+
+    fn start_uniqueness(&mut self, ctx: &egui::Context) {
+        if self.uniqueness.jobs.scoring.is_busy() {
+            return;
+        }
+        match Self::uniqueness_params(&self.uniqueness.state.form) {
+            Ok(params) => {
+                self.uniqueness
+                    .jobs
+                    .scoring
+                    .start(ctx, "uniqueness", move |monitor| work::score(params, false, monitor));
+            }
+            Err(why) => self.notices.wrong(format!("To score, {why}.")),
+        }
+    }
+
+    fn start_binning(&mut self, ctx: &egui::Context) {
+        let state = &self.uniqueness.state;
+        let Some(found) = state.found.clone() else { return };
+        let (range, bins) = (state.zoom.last().copied(), state.bins);
+        self.uniqueness.jobs.binning.start(ctx, "bin", move |_| work::bin(&found, range, bins));
+    }
+
+    fn rules_changed(&mut self, ctx: &egui::Context) {
+        let state = &mut self.uniqueness.state;
+        state.typed = Typed::of(&state.rules);
+        self.start_selection(ctx);
+    }
+
+    fn start_selection(&mut self, ctx: &egui::Context) {
+        let state = &self.uniqueness.state;
+        let Some(found) = state.found.clone() else { return };
+        let (near, rules) = (state.near.clone(), state.rules);
+        self.uniqueness.jobs.selection.start(ctx, "select", move |monitor| work::select(&found, near, rules, monitor));
+    }
+
+    fn start_listing(&mut self, ctx: &egui::Context) {
+        let state = &self.uniqueness.state;
+        let Some(found) = state.found.clone() else { return };
+        let (selected, listing) = (state.selected.clone(), state.listing.clone());
+        self.uniqueness
+            .jobs
+            .listing
+            .start(ctx, "list", move |monitor| work::list(&found, selected.as_deref(), &listing, monitor));
+    }
+
+    fn start_saving(&mut self, ctx: &egui::Context) {
+        let state = &mut self.uniqueness.state;
+        let (Some(found), Some(form)) = (state.found.clone(), state.save.take()) else { return };
+        if form.what == Save::Lists
+            && state.selected.as_ref().is_none_or(|selected| selected.selection.rules != state.rules)
+        {
+            self.notices.wrong("The selection is still being made; save it in a moment.".to_owned());
+            state.save = Some(form);
+            return;
+        }
+        let request = SaveRequest {
+            what: form.what,
+            path: PathBuf::from(form.path.trim()),
+            rules: state.rules,
+            selected: state.selected.clone(),
+            binned: state.binned.clone(),
+            look: self.settings.look(),
+        };
+        self.uniqueness.jobs.saving.start(ctx, "save", move |monitor| work::save(&found, &request, monitor));
+    }
+
+    /// Opens what a selection was made of, unless it is on screen already, and applies its rules.
+    fn reopen(&mut self, saved: SavedSelection, ctx: &egui::Context) {
+        let state = &mut self.uniqueness.state;
+        let shown = state.found.as_ref().is_some_and(|found| {
+            let absolute = std::path::absolute(&found.params.embeddings).unwrap_or_default();
+            absolute == saved.embeddings
+                && found.params.distance == saved.distance_metric
+                && found.params.k == saved.k
+                && saved.fingerprint == format!("{:016x}", found.fingerprint)
+        });
+        if shown {
+            self.carry_out_uniqueness(UniquenessCommand::SetRules(saved.rules), ctx);
+            return;
+        }
+        state.form = Form {
+            embeddings: saved.embeddings.to_string_lossy().into_owned(),
+            dim: saved.dim.map_or_else(String::new, |dim| dim.to_string()),
+            dataset: saved.dataset.as_ref().map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+            k: saved.k.to_string(),
+            distance: saved.distance_metric,
+        };
+        state.reopening = Some(saved);
+        self.start_uniqueness(ctx);
+    }
+
+    /// Looks at the form a moment after the last key, and reads the texts that are wanted.
+    pub(in super::super) fn step_uniqueness(&mut self, ctx: &egui::Context, now: f64) {
+        const PAUSE_SECS: f64 = 0.25;
+        self.take_uniqueness_results(ctx);
+        let uniqueness = &mut self.uniqueness;
+        let form = &uniqueness.state.form;
+        if uniqueness.looked_at.as_ref() != Some(form) {
+            let since = match &uniqueness.waiting {
+                Some((waiting, since)) if waiting == form => *since,
+                _ => now,
+            };
+            uniqueness.waiting = Some((form.clone(), since));
+            if now - since < PAUSE_SECS && uniqueness.looked_at.is_some() {
+                ctx.request_repaint_after(std::time::Duration::from_secs_f64(PAUSE_SECS - (now - since)));
+            } else {
+                let form = form.clone();
+                uniqueness.looked_at = Some(form.clone());
+                uniqueness.jobs.look.start(ctx, "look", move |_| work::look(&form));
+            }
+        }
+        let state = &mut uniqueness.state;
+        if !state.wanted.is_empty()
+            && !uniqueness.jobs.texts.is_busy()
+            && let Some(found) = state.found.clone()
+        {
+            let wanted = std::mem::take(&mut state.wanted);
+            uniqueness.jobs.texts.start(ctx, "texts", move |monitor| {
+                let mut read = Vec::new();
+                for row in wanted {
+                    if monitor.is_cancelled() {
+                        break;
+                    }
+                    read.push((row, found.text(row as usize)));
+                }
+                read
+            });
+        }
+    }
+
+    fn take_uniqueness_results(&mut self, ctx: &egui::Context) {
+        let App { uniqueness, notices, .. } = self;
+        let (state, jobs) = (&mut uniqueness.state, &mut uniqueness.jobs);
+        if let Some(Ok(look)) = jobs.look.take() {
+            state.look = Some(look);
+        }
+        if let Some(result) = jobs.texts.take() {
+            match result {
+                Ok(read) => state.texts.extend(read),
+                Err(message) => notices.wrong(message),
+            }
+        }
+        // What is known of each kind of work, or the error in words.
+        macro_rules! taken {
+            ($slot:ident) => {
+                match jobs.$slot.take() {
+                    Some(Ok(Ok(value))) => Some(value),
+                    Some(Ok(Err(error))) => {
+                        notices.error(&error);
+                        None
+                    }
+                    Some(Err(message)) => {
+                        notices.wrong(message);
+                        None
+                    }
+                    None => None,
+                }
+            };
+        }
+        if let Some(binned) = taken!(binning) {
+            state.binned = Some(Arc::new(binned));
+        }
+        if let Some((near, curve)) = taken!(curve) {
+            if state.near.as_ref().is_none_or(|known| known.reach < near.reach) {
+                state.near = Some(near);
+            }
+            state.curve = Some(curve);
+        }
+        let mut list = false;
+        if let Some((near, selected)) = taken!(selection) {
+            state.near = near.or(state.near.take());
+            state.selected = Some(Arc::new(selected));
+            list = true;
+        }
+        if let Some(order) = taken!(listing) {
+            state.order = Arc::new(order);
+        }
+        if let Some(told) = taken!(saving) {
+            notices.right(told);
+        }
+        let opened = taken!(opening);
+        let was_scoring = jobs.scoring.is_busy();
+        let found = taken!(scoring);
+        if was_scoring && !jobs.scoring.is_busy() && found.is_none() {
+            state.reopening = None;
+        }
+        if list {
+            self.start_listing(ctx);
+        }
+        if let Some(saved) = opened {
+            self.reopen(saved, ctx);
+        }
+        if let Some(found) = found {
+            self.show_found(Arc::new(found), ctx);
+        }
+    }
+
+    fn show_found(&mut self, found: Arc<super::state::Found>, ctx: &egui::Context) {
+        let state = &mut self.uniqueness.state;
+        let saved = state.reopening.take();
+        if let Some(saved) = &saved
+            && let Err(error) = work::check_saved(saved, &found)
+        {
+            self.notices.error(&error);
+        }
+        let told = format!("Scored in {}.", duration(found.secs));
+        if found.neighbours.k < found.params.k {
+            self.notices.wrong(format!(
+                "k = {} is not less than the {} samples; lowered to {}.",
+                found.params.k,
+                found.samples(),
+                found.neighbours.k
+            ));
+        }
+        match found.dataset.as_ref().and_then(crate::compute::vectors::Dataset::warning) {
+            Some(warning) => self.notices.wrong(warning),
+            None => self.notices.right(told),
+        }
+        state.show(found.clone(), saved.map_or_else(Rules::default, |saved| saved.rules));
+        // The work of what was shown before is of no use any more.
+        self.uniqueness.jobs.forget();
+        self.start_binning(ctx);
+        self.start_selection(ctx);
+        self.start_listing(ctx);
+        self.uniqueness.jobs.curve.start(ctx, "curve", move |monitor| work::curve(&found, monitor));
+    }
+
+    /// What the look at the form's files said, if it is of the form as it stands.
+    pub(super) fn uniqueness_look(&self) -> Option<&Look> {
+        let state = &self.uniqueness.state;
+        state.look.as_ref().filter(|look| look.form == state.form)
+    }
+}

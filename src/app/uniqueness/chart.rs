@@ -1,0 +1,281 @@
+//! The scores: histogram and cumulative share, with a threshold handle at each end; drag to zoom.
+
+use egui::{Align, Align2, Layout, RichText, Stroke};
+use egui_plot::{AxisHints, Bar, BarChart, GridMark, HPlacement, Line, Plot, PlotBounds, PlotTransform, Span};
+
+use super::super::App;
+use super::super::command::Command;
+use super::super::state::MAX_BINS_IN_WINDOW;
+use super::UniquenessCommand;
+use super::state::{Drag, Found, Save};
+use super::work::picture;
+use crate::compute::figures::grouped;
+use crate::compute::uniqueness::Rules;
+use crate::video::scene::{fixed, ticks};
+use crate::video::uniqueness::threshold_label;
+
+/// Pixels around a handle that take hold of it.
+const GRIP: f32 = 10.0;
+
+pub fn show(app: &mut App, ui: &mut egui::Ui) {
+    let state = &app.uniqueness.state;
+    let (Some(found), Some(binned)) = (state.found.clone(), state.binned.clone()) else {
+        ui.label(RichText::new("Binning the scores…").color(app.theme.ink_soft));
+        return;
+    };
+    let picture = picture(&found, &binned, state.rules, app.theme.look);
+    let histogram = &binned.histogram;
+    ui.spacing_mut().item_spacing.y = 2.0;
+    ui.add(egui::Label::new(RichText::new(picture.title()).heading()).truncate());
+    let (low, high) = (found.sorted[0], found.sorted[found.samples() - 1]);
+    let median = found.sorted[found.samples() / 2];
+    let facts = format!(
+        "{} of {} scores in view · lowest {low:.4} · median {median:.4} · highest {high:.4}",
+        grouped(histogram.in_view()),
+        grouped(histogram.total())
+    );
+    ui.add(egui::Label::new(RichText::new(facts).color(app.theme.ink_soft)).truncate());
+    ui.spacing_mut().item_spacing.y = 8.0;
+    // Room for the labels of the handles.
+    ui.add_space(22.0);
+    let size = egui::vec2(ui.available_width(), (ui.available_height() - 40.0).max(100.0));
+    ui.allocate_ui(size, |ui| {
+        let theme = app.theme.clone();
+        let axes = picture.axes();
+        let bins = histogram.bins;
+        let roomy = ui.available_width() / bins.count() as f32 >= 5.0;
+        let hairline = if roomy { Stroke::new(0.6, theme.paper) } else { Stroke::NONE };
+        let bars = (0..bins.count())
+            .filter(|&bin| histogram.counts[bin] > 0)
+            .map(|bin| {
+                let middle = (bins.edge(bin) + bins.edge(bin + 1)) / 2.0;
+                Bar::new(middle, histogram.percent(bin)).width(bins.width()).fill(theme.exact).stroke(hairline)
+            })
+            .collect();
+        let cumulative: Vec<[f64; 2]> =
+            picture.cumulative().into_iter().map(|(value, percent)| [value, percent / 100.0 * axes.y_high]).collect();
+        let marks = |low: f64, high: f64, wanted: usize| -> Vec<GridMark> {
+            let (values, _) = ticks(low, high, wanted);
+            let step = values.get(1).map_or(high - low, |second| second - values[0]);
+            values.into_iter().map(|value| GridMark { value, step_size: step }).collect()
+        };
+        let wanted_x = ((ui.available_width() / 80.0) as usize).clamp(2, 12);
+        let wanted_y = ((ui.available_height() / 60.0) as usize).clamp(2, 8);
+        let x_digits = ticks(axes.x_low, axes.x_high, wanted_x).1;
+        let y_digits = ticks(0.0, axes.y_high, wanted_y).1;
+        let x_axis =
+            AxisHints::new_x().label(picture.axis_label()).formatter(move |mark, _| fixed(mark.value, x_digits));
+        let y_axis = AxisHints::new_y().label("% of samples").formatter(move |mark, _| fixed(mark.value, y_digits));
+        let y_high = axes.y_high;
+        let share_axis = AxisHints::new_y()
+            .placement(HPlacement::Right)
+            .label("% at most this score")
+            .formatter(move |mark, _| format!("{:.0}", mark.value / y_high * 100.0));
+        let zooming = match app.uniqueness.state.drag {
+            Some(Drag::Zoom(from, to)) => Some((from, to)),
+            _ => None,
+        };
+        let line = theme.attention;
+        let response = Plot::new("uniqueness histogram")
+            .custom_x_axes(vec![x_axis])
+            .custom_y_axes(vec![y_axis, share_axis])
+            .x_grid_spacer(move |_| marks(axes.x_low, axes.x_high, wanted_x))
+            .y_grid_spacer(move |_| marks(0.0, axes.y_high, wanted_y))
+            .grid_spacing(1.0..=300.0)
+            .grid_color(theme.rule)
+            .show_grid([false, true])
+            .grid_fade(0.0)
+            .show_background(false)
+            .allow_zoom(false)
+            .allow_drag(false)
+            .allow_scroll(false)
+            .allow_boxed_zoom(false)
+            .allow_axis_zoom_drag(false)
+            .allow_double_click_reset(false)
+            .show_crosshair(false)
+            .set_margin_fraction(egui::Vec2::ZERO)
+            .sense(egui::Sense::click_and_drag())
+            .label_formatter(|_| None)
+            .show(ui, move |plot| {
+                plot.set_plot_bounds(PlotBounds::from_min_max([axes.x_low, 0.0], [axes.x_high, axes.y_high]));
+                plot.bar_chart(BarChart::new("scores", bars).color(theme.exact).allow_hover(false));
+                plot.line(Line::new("cumulative share", cumulative).color(line).width(2.0).allow_hover(false));
+                if let Some((from, to)) = zooming {
+                    let span = Span::new("zoom", from.min(to)..=from.max(to))
+                        .fill(theme.ink.gamma_multiply(0.15))
+                        .border_color(theme.ink_soft);
+                    plot.span(span);
+                }
+            });
+        response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Scores"));
+        let bounds = (axes.x_low, axes.x_high);
+        drag(app, &response.response, &response.transform, bounds);
+        handles(app, ui, &found, &response.transform, bounds);
+        hover(app, &response.response, &response.transform, &picture, &found);
+    });
+    controls(app, ui);
+}
+
+/// Where the handles stand: at the thresholds, or at the ends of the view.
+fn handle_values(app: &App, bounds: (f64, f64)) -> (f64, f64) {
+    let (rules, drag) = (app.uniqueness.state.rules, app.uniqueness.state.drag);
+    let below = match drag {
+        Some(Drag::Below(value)) => value,
+        _ => rules.drop_below.unwrap_or(bounds.0),
+    };
+    let above = match drag {
+        Some(Drag::Above(value)) => value,
+        _ => rules.drop_above.unwrap_or(bounds.1),
+    };
+    (below, above)
+}
+
+fn drag(app: &mut App, response: &egui::Response, transform: &PlotTransform, bounds: (f64, f64)) {
+    let value_at = |position: egui::Pos2| transform.value_from_position(position).x.clamp(bounds.0, bounds.1);
+    let x_of = |value: f64| transform.position_from_point(&egui_plot::PlotPoint::new(value, 0.0)).x;
+    let (below, above) = handle_values(app, bounds);
+    let is_near = |value: f64, pointer: egui::Pos2| (x_of(value) - pointer.x).abs() <= GRIP;
+    if let Some(pointer) = response.hover_pos()
+        && (is_near(below, pointer) || is_near(above, pointer))
+    {
+        response.ctx.set_cursor_icon(egui::CursorIcon::ResizeHorizontal);
+    }
+    if response.drag_started_by(egui::PointerButton::Primary)
+        && let Some(origin) = response.ctx.input(|input| input.pointer.press_origin())
+    {
+        app.uniqueness.state.drag = Some(if is_near(below, origin) {
+            Drag::Below(below)
+        } else if is_near(above, origin) {
+            Drag::Above(above)
+        } else {
+            Drag::Zoom(value_at(origin), value_at(origin))
+        });
+    }
+    if let (Some(drag), Some(pointer)) = (&mut app.uniqueness.state.drag, response.interact_pointer_pos()) {
+        let value = value_at(pointer);
+        match drag {
+            Drag::Zoom(_, to) => *to = value,
+            Drag::Below(below) => *below = value.min(above),
+            Drag::Above(above) => *above = value.max(below),
+        }
+    }
+    if !response.drag_stopped() {
+        return;
+    }
+    let rules = app.uniqueness.state.rules;
+    let command = match app.uniqueness.state.drag.take() {
+        Some(Drag::Zoom(from, to)) if (to - from).abs() > (bounds.1 - bounds.0) * 0.005 => {
+            UniquenessCommand::ZoomTo(from.min(to), from.max(to))
+        }
+        // A handle at the end of all scores drops nothing.
+        Some(Drag::Below(value)) => {
+            let drop_below = Some(rounded(value, bounds)).filter(|_| value > bounds.0);
+            UniquenessCommand::SetRules(Rules { drop_below, ..rules })
+        }
+        Some(Drag::Above(value)) => {
+            let drop_above = Some(rounded(value, bounds)).filter(|_| value < bounds.1);
+            UniquenessCommand::SetRules(Rules { drop_above, ..rules })
+        }
+        _ => return,
+    };
+    app.commands.push(Command::Uniqueness(command));
+}
+
+/// As many digits as can be pointed at.
+fn rounded(value: f64, bounds: (f64, f64)) -> f64 {
+    let digits = (4.0 - (bounds.1 - bounds.0).max(1e-300).log10().ceil()).clamp(0.0, 15.0);
+    let scale = 10f64.powf(digits);
+    (value * scale).round() / scale
+}
+
+fn handles(app: &App, ui: &egui::Ui, found: &Found, transform: &PlotTransform, bounds: (f64, f64)) {
+    let theme = &app.theme;
+    let frame = transform.frame();
+    let (below, above) = handle_values(app, bounds);
+    let painter = ui.painter();
+    for (value, is_below) in [(below, true), (above, false)] {
+        if !(bounds.0..=bounds.1).contains(&value) {
+            continue;
+        }
+        let x = transform.position_from_point(&egui_plot::PlotPoint::new(value, 0.0)).x;
+        let is_set = if is_below { value > bounds.0 } else { value < bounds.1 };
+        let ink = if is_set { theme.ink } else { theme.rule_strong };
+        if is_set {
+            let shade = if is_below {
+                egui::Rect::from_min_max(frame.min, egui::pos2(x, frame.max.y))
+            } else {
+                egui::Rect::from_min_max(egui::pos2(x, frame.min.y), frame.max)
+            };
+            painter.rect_filled(shade, 0.0, theme.ink.gamma_multiply(0.08));
+        }
+        painter.line_segment([egui::pos2(x, frame.top()), egui::pos2(x, frame.bottom())], Stroke::new(1.5, ink));
+        let grip = egui::Rect::from_center_size(egui::pos2(x, frame.center().y), egui::vec2(8.0, 32.0));
+        painter.rect(grip, 4.0, theme.card, Stroke::new(1.5, ink), egui::StrokeKind::Inside);
+        if is_set {
+            let (samples, side) = if is_below { (found.below(value), "below") } else { (found.above(value), "above") };
+            let label = threshold_label(samples, found.samples(), side, value);
+            // Beside the line, on the side that has room.
+            let font = egui::FontId::new(13.0, super::super::theme::medium());
+            let (x, align) = if x < frame.center().x { (x, Align2::LEFT_BOTTOM) } else { (x, Align2::RIGHT_BOTTOM) };
+            painter.text(egui::pos2(x, frame.top() - 4.0), align, label, font, theme.ink);
+        }
+    }
+}
+
+/// Tells the bin under the pointer.
+fn hover(
+    app: &App,
+    response: &egui::Response,
+    transform: &PlotTransform,
+    picture: &crate::video::UniquenessPicture<'_>,
+    found: &Found,
+) {
+    let Some(pointer) = response.hover_pos().filter(|_| app.uniqueness.state.drag.is_none()) else { return };
+    let value = transform.value_from_position(pointer).x;
+    let bins = picture.histogram.bins;
+    if !(bins.low()..=bins.high()).contains(&value) {
+        return;
+    }
+    let bin = (((value - bins.low()) / bins.width()) as usize).min(bins.count() - 1);
+    let digits = (3.0 - bins.width().log10().floor()).clamp(0.0, 12.0) as usize;
+    let share = (found.samples() - found.above(value)) as f64 * 100.0 / found.samples() as f64;
+    let text = format!(
+        "{} to {}\n{} samples, {:.3} %\n{share:.1} % at most {}",
+        fixed(bins.edge(bin), digits),
+        fixed(bins.edge(bin + 1), digits),
+        grouped(picture.histogram.counts[bin]),
+        picture.histogram.percent(bin),
+        fixed(value, digits),
+    );
+    response.clone().on_hover_text_at_pointer(text);
+}
+
+fn controls(app: &mut App, ui: &mut egui::Ui) {
+    let zoomed = !app.uniqueness.state.zoom.is_empty();
+    let send = |app: &mut App, command| app.commands.push(Command::Uniqueness(command));
+    ui.horizontal(|ui| {
+        ui.label("Bins");
+        let mut bins = app.uniqueness.state.bins;
+        let slider = egui::DragValue::new(&mut bins).range(1..=MAX_BINS_IN_WINDOW).speed(0.5);
+        let response = ui.add(slider).on_hover_text("Number of bins: drag or type");
+        response.widget_info(|| egui::WidgetInfo::drag_value(true, bins as f64));
+        if response.changed() {
+            send(app, UniquenessCommand::SetBins(bins));
+        }
+        let hint = "Drag over the chart to zoom in";
+        if ui.add_enabled(zoomed, egui::Button::new("Back")).on_disabled_hover_text(hint).clicked() {
+            send(app, UniquenessCommand::ZoomBack);
+        }
+        if ui.add_enabled(zoomed, egui::Button::new("Reset")).on_disabled_hover_text(hint).clicked() {
+            send(app, UniquenessCommand::ZoomReset);
+        }
+        ui.label(
+            RichText::new("Drag the handles to drop samples, the chart to zoom").small().color(app.theme.ink_soft),
+        );
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if ui.button("Save plot…").on_hover_text("Save this picture as PNG or SVG (Ctrl+S)").clicked() {
+                send(app, UniquenessCommand::AskSave(Save::Plot));
+            }
+        });
+    });
+}

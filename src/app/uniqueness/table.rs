@@ -1,0 +1,214 @@
+//! The samples: a list of any length, sortable and searchable; or the sets of near-duplicates.
+
+use egui::{Align, Align2, Layout, RichText, Sense};
+
+use super::super::App;
+use super::super::command::Command;
+use super::super::theme;
+use super::UniquenessCommand;
+use super::data_panel::edit;
+use super::state::{Listing, Shown, Sort};
+use crate::compute::figures::{count, counted};
+use crate::compute::uniqueness::Fate;
+use crate::compute::vectors::Text;
+
+const ROW_HEIGHT: f32 = 26.0;
+
+pub fn show(app: &mut App, ui: &mut egui::Ui) {
+    bar(app, ui);
+    if app.uniqueness.state.listing.sets {
+        sets(app, ui);
+    } else {
+        samples(app, ui);
+    }
+}
+
+fn bar(app: &mut App, ui: &mut egui::Ui) {
+    let before = app.uniqueness.state.listing.clone();
+    let mut listing = before.clone();
+    let state = &app.uniqueness.state;
+    let set_count = state.selected.as_ref().map_or(0, |selected| selected.sets.len());
+    let epsilon = state.selected.as_ref().map_or(0.0, |selected| selected.epsilon);
+    ui.horizontal(|ui| {
+        ui.selectable_value(&mut listing.sets, false, "Samples");
+        let hint = format!("Samples within {epsilon} of the one that is kept; set the distance under Thin within");
+        ui.selectable_value(&mut listing.sets, true, format!("Sets {}", count(set_count))).on_hover_text(hint);
+        ui.separator();
+        if listing.sets {
+            let text = if epsilon == 0.0 { "exact duplicates".to_owned() } else { format!("within {epsilon}") };
+            ui.label(RichText::new(text).color(app.theme.ink_soft));
+            return;
+        }
+        for (sort, name) in
+            [(Sort::MostRedundant, "Most redundant"), (Sort::MostUnique, "Most unique"), (Sort::ByRow, "By row")]
+        {
+            ui.selectable_value(&mut listing.sort, sort, name);
+        }
+        ui.separator();
+        for (shown, name) in [(Shown::All, "All"), (Shown::Kept, "Kept"), (Shown::Dropped, "Dropped")] {
+            ui.selectable_value(&mut listing.shown, shown, name);
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.label(RichText::new(count(app.uniqueness.state.order.len())).color(app.theme.ink_soft))
+                .on_hover_text("Samples in the list");
+            edit(ui, "Search", "id or text", &mut listing.search, 150.0);
+        });
+    });
+    if listing != before {
+        app.uniqueness.state.listing = listing.clone();
+        app.commands.push(Command::Uniqueness(UniquenessCommand::List(listing)));
+    }
+}
+
+/// What a line shows.
+struct Entry<'a> {
+    row: u32,
+    indent: f32,
+    note: &'a str,
+    is_current: bool,
+}
+
+fn samples(app: &mut App, ui: &mut egui::Ui) {
+    let order = app.uniqueness.state.order.clone();
+    if order.is_empty() {
+        let Listing { search, .. } = &app.uniqueness.state.listing;
+        let text = match (app.uniqueness.jobs.listing.is_busy(), search.is_empty()) {
+            (true, _) => "Looking…".to_owned(),
+            (false, true) => "No samples here.".to_owned(),
+            (false, false) => format!("No sample has “{search}” in its id or text."),
+        };
+        ui.label(RichText::new(text).color(app.theme.ink_soft));
+        return;
+    }
+    ui.spacing_mut().item_spacing.y = 0.0;
+    egui::ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW_HEIGHT, order.len(), |ui, range| {
+        for &row in &order[range] {
+            let fate = app.uniqueness.state.selected.as_ref().map(|selected| selected.selection.fates[row as usize]);
+            let note = fate.filter(|&fate| fate != Fate::Kept).map_or("", Fate::name);
+            let is_current = app.uniqueness.state.current == Some(row);
+            line(app, ui, &Entry { row, indent: 0.0, note, is_current });
+        }
+    });
+}
+
+fn sets(app: &mut App, ui: &mut egui::Ui) {
+    let Some(selected) = app.uniqueness.state.selected.clone() else { return };
+    if selected.sets.is_empty() {
+        let text = if selected.epsilon == 0.0 {
+            "No sample has an exact duplicate. Set a distance under Thin within to find near ones.".to_owned()
+        } else {
+            format!("No two samples are within {}.", selected.epsilon)
+        };
+        ui.label(RichText::new(text).color(app.theme.ink_soft));
+        return;
+    }
+    // A line for every member; where each set begins is found by bisection.
+    let mut starts = Vec::with_capacity(selected.sets.len() + 1);
+    let mut total = 0;
+    for set in &selected.sets {
+        starts.push(total);
+        total += set.len();
+    }
+    ui.spacing_mut().item_spacing.y = 0.0;
+    egui::ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW_HEIGHT, total, |ui, range| {
+        for index in range {
+            let set = starts.partition_point(|&start| start <= index) - 1;
+            let place = index - starts[set];
+            let members = &selected.sets[set];
+            let note = if place == 0 { format!("1 of {}", count(members.len())) } else { "duplicate".to_owned() };
+            let row = members[place];
+            let is_current = app.uniqueness.state.current == Some(row);
+            let indent = if place == 0 { 0.0 } else { 24.0 };
+            line(app, ui, &Entry { row, indent, note: &note, is_current });
+        }
+    });
+}
+
+fn line(app: &mut App, ui: &mut egui::Ui, entry: &Entry<'_>) {
+    let theme = app.theme.clone();
+    let row = entry.row as usize;
+    let Some(found) = app.uniqueness.state.found.clone() else { return };
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(ui.available_width(), ROW_HEIGHT), Sense::click());
+    let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
+    if entry.is_current {
+        painter.rect_filled(rect, 4.0, theme.exact.gamma_multiply(0.18));
+    } else if response.hovered() {
+        painter.rect_filled(rect, 4.0, theme.rule.gamma_multiply(0.6));
+    }
+    let y = rect.center().y;
+    let mono = egui::FontId::new(13.0, egui::FontFamily::Monospace);
+    let body = egui::FontId::new(14.0, egui::FontFamily::Proportional);
+    let left = rect.left() + 8.0 + entry.indent;
+    let score = format!("{:.4}", found.scores[row]);
+    painter.text(egui::pos2(left, y), Align2::LEFT_CENTER, &score, mono, theme.exact);
+    let text = text_of(app, entry.row);
+    let id = found.ids().plain(row);
+    let words = text.as_ref().map(one_line).unwrap_or_default();
+    let shown = if words.is_empty() { id.clone() } else { words };
+    let note_width = 84.0;
+    let body_rect = egui::Rect::from_min_max(
+        egui::pos2(left + 76.0, rect.top()),
+        egui::pos2(rect.right() - note_width - 120.0, rect.bottom()),
+    );
+    let body_painter = painter.with_clip_rect(body_rect.intersect(ui.clip_rect()));
+    let ink = if entry.note.is_empty()
+        || entry.indent == 0.0 && !app.uniqueness.state.listing.sets && entry.note.is_empty()
+    {
+        theme.ink
+    } else if app.uniqueness.state.listing.sets && entry.indent == 0.0 {
+        theme.ink
+    } else {
+        theme.ink_soft
+    };
+    let short: String = shown.chars().take(240).collect();
+    body_painter.text(egui::pos2(body_rect.left(), y), Align2::LEFT_CENTER, short, body.clone(), ink);
+    let id_rect = egui::Rect::from_min_max(
+        egui::pos2(body_rect.right() + 8.0, rect.top()),
+        egui::pos2(rect.right() - note_width, rect.bottom()),
+    );
+    let id_painter = painter.with_clip_rect(id_rect.intersect(ui.clip_rect()));
+    let small = egui::FontId::new(12.0, egui::FontFamily::Proportional);
+    let id_short: String = id.chars().take(60).collect();
+    id_painter.text(egui::pos2(id_rect.left(), y), Align2::LEFT_CENTER, id_short, small.clone(), theme.ink_soft);
+    let right = egui::pos2(rect.right() - 8.0, y);
+    painter.text(right, Align2::RIGHT_CENTER, entry.note, small, theme.attention);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, format!("Sample {id}, score {score}")));
+    if response.clicked() {
+        app.commands.push(Command::Uniqueness(UniquenessCommand::LookAt(entry.row)));
+    }
+}
+
+/// The text of a sample, once it was read; asks for it otherwise.
+pub fn text_of(app: &mut App, row: u32) -> Option<Text> {
+    let state = &mut app.uniqueness.state;
+    let known = state.texts.get(&row).cloned();
+    if known.is_none() && !state.wanted.contains(&row) {
+        // What was scrolled past long ago is read again when it comes back.
+        if state.texts.len() > 20_000 {
+            state.texts.clear();
+        }
+        state.wanted.push(row);
+    }
+    known
+}
+
+/// A text without line breaks.
+pub fn one_line(text: &Text) -> String {
+    let Text { title, text } = text;
+    let words: Vec<&str> = text.split_whitespace().take(60).collect();
+    match (title.is_empty(), words.is_empty()) {
+        (true, _) => words.join(" "),
+        (false, true) => title.clone(),
+        (false, false) => format!("{title}: {}", words.join(" ")),
+    }
+}
+
+/// A family of the sans face, for what is looked at.
+pub fn strong(text: String) -> RichText {
+    RichText::new(text).family(theme::medium())
+}
+
+/// "1 neighbour", "5 neighbours".
+pub fn neighbours(k: usize) -> String {
+    counted(k, "nearest other", "nearest others")
+}

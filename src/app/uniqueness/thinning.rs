@@ -1,0 +1,180 @@
+//! Which samples are kept: the rules, what they leave, and the curve over ε.
+
+use egui::{RichText, Stroke};
+use egui_plot::{Line, Plot, PlotBounds, VLine};
+
+use super::super::App;
+use super::super::command::{Command, Pick};
+use super::super::theme;
+use super::data_panel::{edit, label};
+use super::state::{Save, Typed};
+use super::{UniquenessCommand, heading, share};
+use crate::compute::figures::{count, counted};
+use crate::compute::uniqueness::{Fate, Rules};
+
+pub fn rules(app: &mut App, ui: &mut egui::Ui) {
+    heading(app, ui, "KEEP OR DROP");
+    let Some(found) = app.uniqueness.state.found.clone() else {
+        let text = "Once samples are scored: thresholds at both ends, one of each set of near-duplicates, or a number.";
+        ui.add(egui::Label::new(RichText::new(text).color(app.theme.ink_soft)).wrap());
+        return;
+    };
+    let state = &mut app.uniqueness.state;
+    let mut changed = false;
+    for (name, hint, text, explain) in [
+        ("Drop below", "score", &mut state.typed.below, "Samples with a lower score are dropped: redundant ones"),
+        ("Drop above", "score", &mut state.typed.above, "Samples with a higher score are dropped: outliers"),
+        (
+            "Thin within",
+            "distance",
+            &mut state.typed.dedupe,
+            "One sample of each set within this distance is kept, the first; 0 for exact duplicates",
+        ),
+        ("Keep", "number", &mut state.typed.keep, "The samples with the highest scores of what the other rules leave"),
+    ] {
+        ui.horizontal(|ui| {
+            label(ui, name, explain);
+            changed |= edit(ui, name, hint, text, f32::INFINITY).changed();
+        });
+    }
+    let typed = state.typed.rules();
+    let shown = state.rules;
+    if changed
+        && let Ok(rules) = typed
+        && rules.check().is_ok()
+    {
+        let as_typed = state.typed.clone();
+        app.commands.push(Command::Uniqueness(UniquenessCommand::SetRules(rules)));
+        // What is typed stays as it is typed.
+        app.uniqueness.state.typed = as_typed;
+    }
+    let wrong = match typed {
+        Err(field) => Some(format!("{field}: expected a number, like 0.25")),
+        Ok(rules) => rules.check().err().map(|error| error.to_string()),
+    };
+    if let Some(wrong) = wrong {
+        ui.add(egui::Label::new(RichText::new(wrong).small().color(app.theme.wrong)).wrap());
+    }
+    let state = &app.uniqueness.state;
+    match state.selected.as_ref().filter(|selected| selected.selection.rules == shown) {
+        Some(selected) => {
+            let selection = &selected.selection;
+            let kept = selection.kept();
+            ui.label(RichText::new(format!("{} kept", share(kept, found.samples()))).family(theme::medium()));
+            for (fate, why) in [
+                (Fate::Below, "below the lower threshold"),
+                (Fate::Above, "above the upper threshold"),
+                (Fate::Duplicate(0), "near-duplicates of a kept one"),
+                (Fate::Surplus, "beyond the number to keep"),
+            ] {
+                let dropped = selection.count(|other| other.name() == fate.name());
+                if dropped > 0 {
+                    let text = format!("{} {why}", count(dropped));
+                    ui.label(RichText::new(text).small().color(app.theme.ink_soft));
+                }
+            }
+        }
+        None => {
+            ui.label(RichText::new("Selecting…").color(app.theme.ink_soft));
+        }
+    }
+    let (can_undo, can_redo) = (!state.undo.is_empty(), !state.redo.is_empty());
+    let send = |app: &mut App, command| app.commands.push(Command::Uniqueness(command));
+    ui.horizontal(|ui| {
+        if ui.add_enabled(can_undo, egui::Button::new("Undo")).on_hover_text("Ctrl+Z").clicked() {
+            send(app, UniquenessCommand::Undo);
+        }
+        if ui.add_enabled(can_redo, egui::Button::new("Redo")).on_hover_text("Ctrl+Shift+Z").clicked() {
+            send(app, UniquenessCommand::Redo);
+        }
+        if ui.add_enabled(!shown.is_empty(), egui::Button::new("Clear")).on_hover_text("Keep all samples").clicked() {
+            send(app, UniquenessCommand::SetRules(Rules::default()));
+        }
+    });
+    ui.horizontal(|ui| {
+        if ui.button("Save lists…").on_hover_text("Kept and dropped samples as JSONL or CSV").clicked() {
+            send(app, UniquenessCommand::AskSave(Save::Lists));
+        }
+        if ui.button("Save scores…").on_hover_text("Scores of all samples as JSONL").clicked() {
+            send(app, UniquenessCommand::AskSave(Save::Scores));
+        }
+    });
+    ui.horizontal(|ui| {
+        if ui.button("Save selection…").on_hover_text("The rules, to be opened again").clicked() {
+            send(app, UniquenessCommand::AskSave(Save::Selection));
+        }
+        if ui.button("Open selection…").on_hover_text("Rules that were saved, with their samples").clicked() {
+            app.commands.push(Command::Pick(Pick::Selection));
+        }
+    });
+}
+
+/// How many samples remain over ε; a click takes that ε.
+pub fn curve(app: &mut App, ui: &mut egui::Ui) {
+    heading(app, ui, "THINNING");
+    let state = &app.uniqueness.state;
+    let Some(found) = state.found.clone() else { return };
+    let Some(curve) = state.curve.clone().filter(|curve| curve.points.len() > 1) else {
+        let text = match (&state.curve, app.uniqueness.jobs.curve.is_busy()) {
+            (None, true) => "Finding pairs that are near…",
+            (Some(_), _) => "Half of all samples have an exact duplicate: thin within 0 first.",
+            (None, false) => "Not known: the search for near pairs was cancelled or failed.",
+        };
+        ui.add(egui::Label::new(RichText::new(text).color(app.theme.ink_soft)).wrap());
+        return;
+    };
+    let theme = app.theme.clone();
+    let epsilon = state.rules.dedupe;
+    let all = found.samples() as f64;
+    let reach = curve.points[curve.points.len() - 1].0;
+    let lowest = curve.points.iter().map(|point| point.1).min().unwrap_or(0) as f64;
+    let points: Vec<[f64; 2]> = curve.points.iter().map(|&(epsilon, kept)| [epsilon, kept as f64]).collect();
+    let margin = ((all - lowest) * 0.06).max(1.0);
+    let response = Plot::new("thinning")
+        .height(116.0)
+        .show_grid([false, true])
+        .grid_color(theme.rule)
+        .show_background(false)
+        .allow_zoom(false)
+        .allow_drag(false)
+        .allow_scroll(false)
+        .allow_boxed_zoom(false)
+        .allow_axis_zoom_drag(false)
+        .allow_double_click_reset(false)
+        .show_crosshair(false)
+        .y_axis_min_width(48.0)
+        .sense(egui::Sense::click())
+        .label_formatter(|_| None)
+        .show(ui, move |plot| {
+            plot.set_plot_bounds(PlotBounds::from_min_max([0.0, lowest - margin], [reach, all + margin]));
+            plot.line(Line::new("remain", points).color(theme.exact).width(2.0));
+            if let Some(epsilon) = epsilon {
+                plot.vline(VLine::new("within", epsilon).stroke(Stroke::new(1.5, theme.ink)));
+            }
+        });
+    response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Samples that remain over ε"));
+    let at = response.response.hover_pos().map(|pointer| response.transform.value_from_position(pointer).x);
+    let text = match at.filter(|at| (0.0..=reach).contains(at)) {
+        Some(at) => {
+            let index = curve.points.partition_point(|point| point.0 <= at).saturating_sub(1);
+            let (epsilon, kept) = curve.points[index];
+            if response.response.clicked() {
+                let rules = Rules { dedupe: Some(rounded(epsilon, reach)), ..app.uniqueness.state.rules };
+                app.uniqueness.state.typed = Typed::of(&rules);
+                app.commands.push(Command::Uniqueness(UniquenessCommand::SetRules(rules)));
+            }
+            format!("within {epsilon:.4}: {} remain", counted(kept, "sample", "samples"))
+        }
+        None => "Samples that remain, over the distance within which one of a set is kept. Click to thin.".to_owned(),
+    };
+    ui.add(egui::Label::new(RichText::new(text).small().color(app.theme.ink_soft)).wrap());
+}
+
+/// A distance with few digits, not above `reach`.
+fn rounded(epsilon: f64, reach: f64) -> f64 {
+    if epsilon <= 0.0 {
+        return 0.0;
+    }
+    let scale = 10f64.powf(4.0 - reach.log10().ceil());
+    (epsilon * scale).floor() / scale
+}
