@@ -9,6 +9,8 @@ use crate::compute::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Wrong,
+    /// It went on, but the user should know.
+    Warning,
     Right,
 }
 
@@ -18,7 +20,7 @@ pub struct Notice {
     pub text: String,
 }
 
-/// All notices of this start, newest last. The newest stays in sight: a wrong one as a card until it is
+/// All notices of this start, newest last. The newest stays in sight: any but a right one as a card until it is
 /// dismissed, a right one in the status line.
 #[derive(Debug, Default)]
 pub struct Notices {
@@ -40,6 +42,10 @@ impl Notices {
         self.push(Notice { kind: Kind::Wrong, text });
     }
 
+    pub fn warning(&mut self, text: String) {
+        self.push(Notice { kind: Kind::Warning, text });
+    }
+
     pub fn right(&mut self, text: String) {
         self.push(Notice { kind: Kind::Right, text });
     }
@@ -59,9 +65,9 @@ impl Notices {
         self.all.last()
     }
 
-    /// The newest notice, if something went wrong, as a card over the picture.
+    /// The newest notice, unless all went right, as a card over the picture.
     pub fn show_latest(&mut self, ui: &egui::Ui, theme: &Theme, commands: &mut Vec<Command>) {
-        let Some(notice) = self.all.last().filter(|notice| self.in_sight && notice.kind == Kind::Wrong).cloned() else {
+        let Some(notice) = self.all.last().filter(|notice| self.in_sight && notice.kind != Kind::Right).cloned() else {
             return;
         };
         let mut dismissed = false;
@@ -71,7 +77,11 @@ impl Notices {
             .show(ui.ctx(), |ui| {
                 theme.floating().show(ui, |ui| {
                     ui.set_max_width(520.0);
-                    ui.label(RichText::new("This did not work").color(theme.wrong).family(super::theme::medium()));
+                    let (title, color) = match notice.kind {
+                        Kind::Wrong => ("This did not work", theme.wrong),
+                        Kind::Warning | Kind::Right => ("Please note", theme.attention),
+                    };
+                    ui.label(RichText::new(title).color(color).family(super::theme::medium()));
                     ui.add(egui::Label::new(&notice.text).wrap().selectable(true));
                     ui.horizontal(|ui| {
                         if ui.button("Copy text").clicked() {
@@ -102,7 +112,11 @@ impl Notices {
                 }
                 egui::ScrollArea::vertical().max_height(400.0).show(ui, |ui| {
                     for notice in self.all.iter().rev() {
-                        let color = if notice.kind == Kind::Wrong { theme.wrong } else { theme.right };
+                        let color = match notice.kind {
+                            Kind::Wrong => theme.wrong,
+                            Kind::Warning => theme.attention,
+                            Kind::Right => theme.right,
+                        };
                         ui.horizontal_top(|ui| {
                             ui.label(RichText::new("•").color(color));
                             ui.with_layout(Layout::right_to_left(Align::TOP), |ui| {

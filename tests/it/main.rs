@@ -9,6 +9,7 @@ mod real_window;
 mod resume;
 mod support;
 mod uniqueness;
+mod uniqueness_window;
 mod verify;
 mod video;
 mod window;

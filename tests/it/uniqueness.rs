@@ -13,14 +13,14 @@ use crate::support::{Random, knnscope, stderr, text, write_vectors};
 
 /// How an array is written.
 #[derive(Debug, Clone, Copy)]
-struct Layout {
-    descr: &'static str,
-    fortran: bool,
+pub struct Layout {
+    pub descr: &'static str,
+    pub fortran: bool,
 }
 
-const C: Layout = Layout { descr: "<f4", fortran: false };
+pub const C: Layout = Layout { descr: "<f4", fortran: false };
 
-fn write_npy(path: &Path, rows: usize, dim: usize, values: &[f64], layout: Layout) {
+pub fn write_npy(path: &Path, rows: usize, dim: usize, values: &[f64], layout: Layout) {
     let shape = format!("({rows}, {dim})");
     write_npy_of_shape(path, &shape, rows, dim, values, layout);
 }
@@ -182,7 +182,7 @@ fn opened(values: &[f64], dim: usize, descr: &'static str) -> Opened {
     let path = folder.path().join("e.npy");
     write_npy(&path, values.len() / dim, dim, values, Layout { descr, fortran: false });
     let embeddings = Embeddings::open(&path, None, folder.path(), &Monitor::new()).expect("opens");
-    Opened { folder: folder, embeddings }
+    Opened { folder, embeddings }
 }
 
 fn found(embeddings: &Embeddings, k: usize, distance: Distance, budget: u64) -> Neighbours {

@@ -10,13 +10,13 @@ use knnscope::app::{App, AppOptions, Command};
 
 use crate::support::{Vectors, shared, stderr, text};
 
-struct Window {
-    harness: Harness<'static, App>,
-    home: tempfile::TempDir,
+pub struct Window {
+    pub harness: Harness<'static, App>,
+    pub home: tempfile::TempDir,
 }
 
 impl Window {
-    fn open(paths: Vec<PathBuf>) -> Self {
+    pub fn open(paths: Vec<PathBuf>) -> Self {
         let home = tempfile::tempdir().expect("temporary folder");
         let options = AppOptions {
             paths,
@@ -32,7 +32,7 @@ impl Window {
     }
 
     /// Runs frames until no work is left.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         let started = Instant::now();
         let mut quiet = 0;
         while quiet < 4 {
@@ -49,23 +49,23 @@ impl Window {
         self.harness.step();
     }
 
-    fn click(&mut self, label: &str) {
+    pub fn click(&mut self, label: &str) {
         self.harness.get_by_label(label).click();
         self.harness.step();
         self.settle();
     }
 
-    fn key(&mut self, key: Key) {
+    pub fn key(&mut self, key: Key) {
         self.harness.key_press(key);
         self.harness.step();
         self.settle();
     }
 
-    fn sees(&self, part: &str) -> bool {
+    pub fn sees(&self, part: &str) -> bool {
         self.harness.query_all_by_label_contains(part).next().is_some()
     }
 
-    fn type_into(&mut self, label: &str, value: &str) {
+    pub fn type_into(&mut self, label: &str, value: &str) {
         self.harness.get_by_role_and_label(egui::Role::TextInput, label).focus();
         self.harness.step();
         self.harness.key_combination_modifiers(Modifiers::COMMAND, &[Key::A]);
@@ -86,7 +86,7 @@ impl Window {
         self.settle();
     }
 
-    fn app(&self) -> &App {
+    pub fn app(&self) -> &App {
         self.harness.state()
     }
 }

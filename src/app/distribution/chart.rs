@@ -1,12 +1,13 @@
 //! The animated histogram: fixed axes, bars, the large N, the statistics; drag to zoom.
 
 use egui::{Align, Layout, RichText, Stroke, UiBuilder};
-use egui_plot::{AxisHints, Bar, BarChart, GridMark, Plot, PlotBounds, Span};
+use egui_plot::{AxisHints, Bar, BarChart, Plot, PlotBounds, Span};
 
 use super::super::App;
 use super::super::command::Command;
 use super::super::state::{Digest, ExportKind, MAX_BINS_IN_WINDOW};
 use super::super::theme::{self, Theme};
+use super::super::uniqueness::marks;
 use crate::compute::figures::{counted, grouped};
 use crate::video::FrameContent;
 use crate::video::scene::{decimals, fixed, ticks};
@@ -84,11 +85,6 @@ fn plot(app: &mut App, ui: &mut egui::Ui, digest: &Digest, content: &FrameConten
         })
         .collect();
     let digits = decimals(digest.store.metric(), bins.high() - bins.low());
-    let marks = |low: f64, high: f64, wanted: usize| -> Vec<GridMark> {
-        let (values, _) = ticks(low, high, wanted);
-        let step = values.get(1).map_or(high - low, |second| second - values[0]);
-        values.into_iter().map(|value| GridMark { value, step_size: step }).collect()
-    };
     let wanted_x = ((ui.available_width() / 80.0) as usize).clamp(2, 12);
     let wanted_y = ((ui.available_height() / 80.0) as usize).clamp(2, 8);
     let x_digits = ticks(axes.x_low, axes.x_high, wanted_x).1;

@@ -124,7 +124,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     }))
     .min_size(egui::vec2(ui.available_width(), 36.0))
     .fill(if why_not.is_none() { theme.exact } else { theme.rule });
-    let response = ui.add_enabled(why_not.is_none(), button);
+    let response = ui.vertical_centered(|ui| ui.add_enabled(why_not.is_none(), button)).inner;
     if response.on_hover_text("Start in the background (Ctrl+Enter)").clicked() {
         commands.push(Command::StartScoring);
     }

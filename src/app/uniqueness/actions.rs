@@ -9,6 +9,7 @@ use super::state::{Form, Look, Save, SaveForm, Typed};
 use super::work::{self, SaveRequest};
 use crate::compute::figures::duration;
 use crate::compute::uniqueness::{Params, Rules, SavedSelection};
+use crate::compute::vectors::Dataset;
 
 /// Rules that can be undone.
 const MOST_UNDO: usize = 200;
@@ -245,7 +246,7 @@ impl App {
                     if monitor.is_cancelled() {
                         break;
                     }
-                    read.push((row, found.text(row as usize)));
+                    read.push((row, found.tell(row as usize)));
                 }
                 read
             });
@@ -260,7 +261,7 @@ impl App {
         }
         if let Some(result) = jobs.texts.take() {
             match result {
-                Ok(read) => state.texts.extend(read),
+                Ok(read) => state.told.extend(read),
                 Err(message) => notices.wrong(message),
             }
         }
@@ -322,23 +323,23 @@ impl App {
     fn show_found(&mut self, found: Arc<super::state::Found>, ctx: &egui::Context) {
         let state = &mut self.uniqueness.state;
         let saved = state.reopening.take();
-        if let Some(saved) = &saved
-            && let Err(error) = work::check_saved(saved, &found)
-        {
-            self.notices.error(&error);
-        }
-        let told = format!("Scored in {}.", duration(found.secs));
+        self.notices.right(format!("Scored in {}.", duration(found.secs)));
+        // What should be known comes last, so that it stays in sight.
         if found.neighbours.k < found.params.k {
-            self.notices.wrong(format!(
+            self.notices.warning(format!(
                 "k = {} is not less than the {} samples; lowered to {}.",
                 found.params.k,
                 found.samples(),
                 found.neighbours.k
             ));
         }
-        match found.dataset.as_ref().and_then(crate::compute::vectors::Dataset::warning) {
-            Some(warning) => self.notices.wrong(warning),
-            None => self.notices.right(told),
+        if let Some(warning) = found.dataset.as_ref().and_then(Dataset::warning) {
+            self.notices.warning(format!("{warning}."));
+        }
+        if let Some(saved) = &saved
+            && let Err(error) = work::check_saved(saved, &found)
+        {
+            self.notices.warning(error.to_string());
         }
         state.show(found.clone(), saved.map_or_else(Rules::default, |saved| saved.rules));
         // The work of what was shown before is of no use any more.

@@ -54,11 +54,6 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             .collect();
         let cumulative: Vec<[f64; 2]> =
             picture.cumulative().into_iter().map(|(value, percent)| [value, percent / 100.0 * axes.y_high]).collect();
-        let marks = |low: f64, high: f64, wanted: usize| -> Vec<GridMark> {
-            let (values, _) = ticks(low, high, wanted);
-            let step = values.get(1).map_or(high - low, |second| second - values[0]);
-            values.into_iter().map(|value| GridMark { value, step_size: step }).collect()
-        };
         let wanted_x = ((ui.available_width() / 80.0) as usize).clamp(2, 12);
         let wanted_y = ((ui.available_height() / 60.0) as usize).clamp(2, 8);
         let x_digits = ticks(axes.x_low, axes.x_high, wanted_x).1;
@@ -114,6 +109,13 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         hover(app, &response.response, &response.transform, &picture, &found);
     });
     controls(app, ui);
+}
+
+/// Round values from `low` to `high`, about as many as wanted.
+pub fn marks(low: f64, high: f64, wanted: usize) -> Vec<GridMark> {
+    let (values, _) = ticks(low, high, wanted);
+    let step = values.get(1).map_or(high - low, |second| second - values[0]);
+    values.into_iter().map(|value| GridMark { value, step_size: step }).collect()
 }
 
 /// Where the handles stand: at the thresholds, or at the ends of the view.

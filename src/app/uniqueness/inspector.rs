@@ -4,7 +4,8 @@ use egui::{Align, Layout, RichText};
 
 use super::super::App;
 use super::super::command::Command;
-use super::table::{neighbours, one_line, strong, text_of};
+use super::state::Told;
+use super::table::{neighbours, one_line, strong, told};
 use super::{UniquenessCommand, heading, thinning};
 use crate::compute::uniqueness::Fate;
 
@@ -27,11 +28,11 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         return;
     };
     let theme = app.theme.clone();
-    let text = text_of(app, row);
+    let Told { id, text } = told(app, row);
     let index = row as usize;
     ui.horizontal(|ui| {
         ui.label(RichText::new(format!("{:.4}", found.scores[index])).monospace().color(theme.exact));
-        ui.label(RichText::new(format!("id {}", found.ids().plain(index))).color(theme.ink_soft));
+        ui.label(RichText::new(format!("id {id}")).color(theme.ink_soft));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let can_go = !app.uniqueness.state.trail.is_empty();
             let back = ui.add_enabled(can_go, egui::Button::new("Step back"));
@@ -44,27 +45,25 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     let share = rank as f64 * 100.0 / found.samples() as f64;
     let fate = app.uniqueness.state.selected.as_ref().map(|selected| selected.selection.fates[index]);
     let fate = match fate {
-        Some(Fate::Duplicate(of)) => format!(" · dropped as a duplicate of {}", found.ids().plain(of as usize)),
+        Some(Fate::Duplicate(of)) => format!(" · dropped as a duplicate of {}", told(app, of).id),
         Some(Fate::Kept) | None => String::new(),
         Some(fate) => format!(" · dropped: {}", fate.name()),
     };
     let place = format!("more unique than {share:.1} % of all samples{fate}");
     ui.add(egui::Label::new(RichText::new(place).small().color(theme.ink_soft)).wrap());
     egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-        if let Some(text) = &text {
-            if !text.title.is_empty() {
-                ui.add(egui::Label::new(strong(text.title.clone())).wrap().selectable(true));
-            }
-            if !text.text.is_empty() {
-                let shown: String = text.text.chars().take(4000).collect();
-                ui.add(egui::Label::new(shown).wrap().selectable(true));
-            }
+        if !text.title.is_empty() {
+            ui.add(egui::Label::new(strong(text.title.clone())).wrap().selectable(true));
+        }
+        if !text.text.is_empty() {
+            let shown: String = text.text.chars().take(4000).collect();
+            ui.add(egui::Label::new(shown).wrap().selectable(true));
         }
         ui.add_space(4.0);
         heading(app, ui, &neighbours(found.neighbours.k).to_uppercase());
         for (other, distance) in found.neighbours.of(index).take(100) {
-            let words = text_of(app, other).map(|text| one_line(&text)).unwrap_or_default();
-            let id = found.ids().plain(other as usize);
+            let Told { id, text } = told(app, other);
+            let words = one_line(&text);
             let frame =
                 egui::Frame::new().fill(theme.paper).corner_radius(6).inner_margin(egui::Margin::symmetric(10, 6));
             let response = frame

@@ -74,6 +74,11 @@ impl Found {
         self.samples() - self.sorted.partition_point(|&other| other <= score)
     }
 
+    /// What is shown of a sample.
+    pub fn tell(&self, row: usize) -> Told {
+        Told { id: self.ids().plain(row), text: self.text(row) }
+    }
+
     /// All that is known of a sample in words.
     pub fn text(&self, row: usize) -> Text {
         if let Some(dataset) = &self.dataset {
@@ -87,6 +92,14 @@ impl Found {
     pub fn scratch(&self) -> &Path {
         self.params.embeddings.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
+}
+
+/// What is shown of a sample; read by a worker.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Told {
+    /// As a reader says it.
+    pub id: String,
+    pub text: Text,
 }
 
 /// The scores over the view.
@@ -176,8 +189,8 @@ pub struct State {
     /// The sample that is looked at, and those looked at before.
     pub current: Option<u32>,
     pub trail: Vec<u32>,
-    pub texts: HashMap<u32, Text>,
-    /// Rows whose texts are wanted.
+    pub told: HashMap<u32, Told>,
+    /// Rows of which something is to be told.
     pub wanted: Vec<u32>,
     pub save: Option<SaveForm>,
     /// Fields of the rules, as typed.
@@ -241,7 +254,7 @@ impl State {
             order: Arc::default(),
             current: None,
             trail: Vec::new(),
-            texts: HashMap::new(),
+            told: HashMap::new(),
             wanted: Vec::new(),
             save: None,
             typed: Typed::default(),

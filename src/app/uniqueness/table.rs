@@ -7,7 +7,7 @@ use super::super::command::Command;
 use super::super::theme;
 use super::UniquenessCommand;
 use super::data_panel::edit;
-use super::state::{Listing, Shown, Sort};
+use super::state::{Listing, Shown, Sort, Told};
 use crate::compute::figures::{count, counted};
 use crate::compute::uniqueness::Fate;
 use crate::compute::vectors::Text;
@@ -39,25 +39,35 @@ fn bar(app: &mut App, ui: &mut egui::Ui) {
             ui.label(RichText::new(text).color(app.theme.ink_soft));
             return;
         }
-        for (sort, name) in
-            [(Sort::MostRedundant, "Most redundant"), (Sort::MostUnique, "Most unique"), (Sort::ByRow, "By row")]
-        {
-            ui.selectable_value(&mut listing.sort, sort, name);
-        }
-        ui.separator();
-        for (shown, name) in [(Shown::All, "All"), (Shown::Kept, "Kept"), (Shown::Dropped, "Dropped")] {
-            ui.selectable_value(&mut listing.shown, shown, name);
-        }
+        let sorts = [
+            (Sort::MostRedundant, "Most redundant first"),
+            (Sort::MostUnique, "Most unique first"),
+            (Sort::ByRow, "By row"),
+        ];
+        choice(ui, "Sort", &mut listing.sort, &sorts, 168.0);
+        let parts = [(Shown::All, "All"), (Shown::Kept, "Kept"), (Shown::Dropped, "Dropped")];
+        choice(ui, "Shown", &mut listing.shown, &parts, 96.0);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.label(RichText::new(count(app.uniqueness.state.order.len())).color(app.theme.ink_soft))
                 .on_hover_text("Samples in the list");
-            edit(ui, "Search", "id or text", &mut listing.search, 150.0);
+            edit(ui, "Search", "search id or text", &mut listing.search, 180.0);
         });
     });
     if listing != before {
         app.uniqueness.state.listing = listing.clone();
         app.commands.push(Command::Uniqueness(UniquenessCommand::List(listing)));
     }
+}
+
+/// One of a few things, by name.
+fn choice<T: Copy + PartialEq>(ui: &mut egui::Ui, name: &str, value: &mut T, all: &[(T, &str)], width: f32) {
+    let shown = all.iter().find(|(other, _)| other == value).map_or("", |(_, name)| name);
+    let combo = egui::ComboBox::from_id_salt(name).width(width).selected_text(shown).show_ui(ui, |ui| {
+        for &(other, name) in all {
+            ui.selectable_value(value, other, name);
+        }
+    });
+    combo.response.accessible_name(name);
 }
 
 /// What a line shows.
@@ -115,7 +125,7 @@ fn sets(app: &mut App, ui: &mut egui::Ui) {
             let set = starts.partition_point(|&start| start <= index) - 1;
             let place = index - starts[set];
             let members = &selected.sets[set];
-            let note = if place == 0 { format!("1 of {}", count(members.len())) } else { "duplicate".to_owned() };
+            let note = if place == 0 { format!("set of {}", count(members.len())) } else { "duplicate".to_owned() };
             let row = members[place];
             let is_current = app.uniqueness.state.current == Some(row);
             let indent = if place == 0 { 0.0 } else { 24.0 };
@@ -141,9 +151,8 @@ fn line(app: &mut App, ui: &mut egui::Ui, entry: &Entry<'_>) {
     let left = rect.left() + 8.0 + entry.indent;
     let score = format!("{:.4}", found.scores[row]);
     painter.text(egui::pos2(left, y), Align2::LEFT_CENTER, &score, mono, theme.exact);
-    let text = text_of(app, entry.row);
-    let id = found.ids().plain(row);
-    let words = text.as_ref().map(one_line).unwrap_or_default();
+    let Told { id, text } = told(app, entry.row);
+    let words = one_line(&text);
     let shown = if words.is_empty() { id.clone() } else { words };
     let note_width = 84.0;
     let body_rect = egui::Rect::from_min_max(
@@ -151,15 +160,9 @@ fn line(app: &mut App, ui: &mut egui::Ui, entry: &Entry<'_>) {
         egui::pos2(rect.right() - note_width - 120.0, rect.bottom()),
     );
     let body_painter = painter.with_clip_rect(body_rect.intersect(ui.clip_rect()));
-    let ink = if entry.note.is_empty()
-        || entry.indent == 0.0 && !app.uniqueness.state.listing.sets && entry.note.is_empty()
-    {
-        theme.ink
-    } else if app.uniqueness.state.listing.sets && entry.indent == 0.0 {
-        theme.ink
-    } else {
-        theme.ink_soft
-    };
+    // What is dropped is quieter; of a set, all but its first.
+    let is_quiet = if app.uniqueness.state.listing.sets { entry.indent > 0.0 } else { !entry.note.is_empty() };
+    let ink = if is_quiet { theme.ink_soft } else { theme.ink };
     let short: String = shown.chars().take(240).collect();
     body_painter.text(egui::pos2(body_rect.left(), y), Align2::LEFT_CENTER, short, body.clone(), ink);
     let id_rect = egui::Rect::from_min_max(
@@ -178,18 +181,20 @@ fn line(app: &mut App, ui: &mut egui::Ui, entry: &Entry<'_>) {
     }
 }
 
-/// The text of a sample, once it was read; asks for it otherwise.
-pub fn text_of(app: &mut App, row: u32) -> Option<Text> {
+/// What is shown of a sample, once it was read; asks for it otherwise, and is told its row so far.
+pub fn told(app: &mut App, row: u32) -> Told {
     let state = &mut app.uniqueness.state;
-    let known = state.texts.get(&row).cloned();
-    if known.is_none() && !state.wanted.contains(&row) {
+    if let Some(told) = state.told.get(&row) {
+        return told.clone();
+    }
+    if !state.wanted.contains(&row) {
         // What was scrolled past long ago is read again when it comes back.
-        if state.texts.len() > 20_000 {
-            state.texts.clear();
+        if state.told.len() > 20_000 {
+            state.told.clear();
         }
         state.wanted.push(row);
     }
-    known
+    Told { id: format!("row {}", count(row as usize)), text: Text::default() }
 }
 
 /// A text without line breaks.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::super::work::{Slot, on_own_threads};
-use super::state::{Binned, Form, Found, Listing, Look, Save, Selected, Shown, Sort};
+use super::state::{Binned, Form, Found, Listing, Look, Save, Selected, Shown, Sort, Told};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
@@ -29,7 +29,7 @@ pub struct Jobs {
     pub curve: Slot<Curve>,
     pub selection: Slot<Result<(Option<Arc<Near>>, Selected)>>,
     pub listing: Slot<Result<Vec<u32>>>,
-    pub texts: Slot<Vec<(u32, Text)>>,
+    pub texts: Slot<Vec<(u32, Told)>>,
     pub saving: Slot<Result<String>>,
     pub opening: Slot<Result<SavedSelection>>,
 }
@@ -236,8 +236,7 @@ pub fn list(found: &Found, selected: Option<&Selected>, listing: &Listing, monit
         }
         if !search.is_empty() {
             monitor.advance(1)?;
-            let Text { title, text } = found.text(row);
-            let id = found.ids().plain(row);
+            let Told { id, text: Text { title, text } } = found.tell(row);
             if ![id, title, text].iter().any(|part| part.to_lowercase().contains(&search)) {
                 continue;
             }

@@ -23,6 +23,9 @@ const ROTATION_GAIN: f64 = 0.85;
 const HIT_PRODUCTS: f64 = 12_000.0;
 /// Float32 multiply-adds cost as much as this many of int8.
 const FLOAT_PRODUCTS: f64 = 5.0;
+/// Principal axes are looked for when turning everything costs at most this part of the scan: finding them takes
+/// some 0.2 s.
+const TURNING_SHARE: f64 = 32.0;
 /// A prefix is taken when it seems to save at least this share. What passes while limits are still low, and
 /// bounds of whole panels, are not in the sample: on 40,000 sentence embeddings as queries and docs, top-6,
 /// where a third seemed saved, 3.7 s were needed instead of 2.8.
@@ -124,7 +127,8 @@ fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor)
     // Turning every doc and query must cost less than what the best prefix could save.
     let scan = docs * queries * dim as f64;
     let turning = (docs + queries) * (dim * dim) as f64 * FLOAT_PRODUCTS;
-    let wanted = shape == Shape::Prefix || (shape == Shape::Auto && turning < scan / 8.0 && !asked.queries.is_empty());
+    let is_small = turning > scan / TURNING_SHARE;
+    let wanted = shape == Shape::Prefix || (shape == Shape::Auto && !is_small && !asked.queries.is_empty());
     if !wanted || !(2 * WORD..=MOST_AXES).contains(&dim) {
         return Ok(None);
     }
