@@ -186,6 +186,15 @@ pub struct UniquenessArgs {
     /// Keep this many: those with the highest scores of what the other rules leave.
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     pub keep: Option<usize>,
+    /// Take the rules of a selection that was saved; rules given as flags come first.
+    #[arg(long, value_name = "FILE")]
+    pub selection: Option<PathBuf>,
+    /// Save the rules as a selection, to be opened again here or in the window.
+    #[arg(long, value_name = "FILE")]
+    pub save_selection: Option<PathBuf>,
+    /// Draw the scores with their thresholds, .png or .svg.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
     /// List of the samples that are kept, .jsonl or .csv [default: OUTPUT.kept.jsonl, with any of the rules above]
     #[arg(long, value_name = "FILE")]
     pub kept: Option<PathBuf>,

@@ -11,9 +11,10 @@ use crate::compute::atomic_file::MadeFolders;
 use crate::compute::figures::{counted, duration, grouped};
 use crate::compute::uniqueness::journal::{Keep, find_all};
 use crate::compute::uniqueness::lists::{self, Ids};
-use crate::compute::uniqueness::{Config, Fate, Near, Neighbours, Params, Rules, Searcher, Selection};
+use crate::compute::uniqueness::{Config, Fate, Near, Neighbours, Params, Rules, SavedSelection, Searcher, Selection};
 use crate::compute::vectors::{Dataset, Embeddings};
 use crate::job::Monitor;
+use crate::video::uniqueness as picture;
 
 pub fn run(args: &UniquenessArgs, monitor: &Monitor) -> Result<(), Failure> {
     let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
@@ -31,8 +32,14 @@ pub fn run(args: &UniquenessArgs, monitor: &Monitor) -> Result<(), Failure> {
         distance: args.distance_metric.or(config.distance).unwrap_or_default(),
         memory_budget: args.memory.0,
     };
-    let rules =
-        Rules { drop_below: args.drop_below, drop_above: args.drop_above, dedupe: args.dedupe, keep: args.keep };
+    let saved = args.selection.as_deref().map(SavedSelection::load).transpose()?.map(|saved| saved.rules);
+    let saved = saved.unwrap_or_default();
+    let rules = Rules {
+        drop_below: args.drop_below.or(saved.drop_below),
+        drop_above: args.drop_above.or(saved.drop_above),
+        dedupe: args.dedupe.or(saved.dedupe),
+        keep: args.keep.or(saved.keep),
+    };
     rules.check()?;
     let outputs = Outputs::of(args, &rules)?;
     outputs.check(&params, args.config.as_deref())?;
@@ -63,6 +70,8 @@ struct Outputs {
     neighbours: Option<PathBuf>,
     /// Kept and dropped.
     lists: Option<(PathBuf, PathBuf)>,
+    selection: Option<PathBuf>,
+    plot: Option<PathBuf>,
 }
 
 impl Outputs {
@@ -78,12 +87,19 @@ impl Outputs {
             given.clone().unwrap_or_else(|| args.output.with_extension(format!("{kind}.jsonl")))
         };
         let lists = (!rules.is_empty()).then(|| (named(&args.kept, "kept"), named(&args.dropped, "dropped")));
-        Ok(Self { scores: args.output.clone(), neighbours: args.neighbors.clone(), lists })
+        Ok(Self {
+            scores: args.output.clone(),
+            neighbours: args.neighbors.clone(),
+            lists,
+            selection: args.save_selection.clone(),
+            plot: args.plot.clone(),
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = &Path> {
         let lists = self.lists.iter().flat_map(|(kept, dropped)| [kept, dropped]);
-        std::iter::once(&self.scores).chain(&self.neighbours).chain(lists).map(PathBuf::as_path)
+        let others = self.neighbours.iter().chain(&self.selection).chain(&self.plot);
+        std::iter::once(&self.scores).chain(others).chain(lists).map(PathBuf::as_path)
     }
 
     fn folders(&self) -> impl Iterator<Item = &Path> {
@@ -166,6 +182,12 @@ fn score(params: &Params, rules: Rules, outputs: &Outputs, monitor: &Monitor) ->
     if let (Some(selection), Some((kept, dropped))) = (&selection, &outputs.lists) {
         lists::write_selected(kept, ids, &scores, selection, true, monitor)?;
         lists::write_selected(dropped, ids, &scores, selection, false, monitor)?;
+    }
+    if let Some(path) = &outputs.selection {
+        SavedSelection::new(params, embeddings.fingerprint()?, rules).save(path)?;
+    }
+    if let Some(path) = &outputs.plot {
+        picture::write(path, &scores, params.distance, k, rules)?;
     }
     lists::write_scores(&outputs.scores, ids, &scores, monitor)?;
     let duplicates = (0..neighbours.samples()).filter(|&row| neighbours.nearest_distance(row) == 0.0).count();

@@ -1,10 +1,16 @@
 //! The picture of uniqueness scores: their histogram, their cumulative share, and the thresholds.
 
+use std::path::Path;
+
 use super::fonts::Face;
 use super::palette::Look;
+use super::raster::draw;
 use super::scene::{Align, Item, Plot, Scene, Sheet};
+use super::svg;
+use crate::compute::atomic_file::write_atomically;
+use crate::compute::error::Result;
 use crate::compute::figures::{count, counted};
-use crate::compute::histogram::{Axes, Histogram};
+use crate::compute::histogram::{Axes, Bins, Histogram};
 use crate::compute::uniqueness::{Distance, Rules};
 
 /// What the picture shows.
@@ -52,6 +58,17 @@ impl UniquenessPicture<'_> {
         points
     }
 
+    /// Writes the picture to `path`: SVG if the name ends so, otherwise PNG.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let scene = uniqueness_scene(self, 1800, 900);
+        let is_svg = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("svg"));
+        let bytes = if is_svg { svg::to_svg(&scene).into_bytes() } else { draw(&scene).to_png() };
+        write_atomically(path, &bytes)
+    }
+
     /// What a threshold leaves out: "1,204 samples, 3.1 %, below 0.12".
     pub fn threshold_label(&self, samples: usize, side: &str, value: f64) -> String {
         threshold_label(samples, self.histogram.total() as usize, side, value)
@@ -63,6 +80,29 @@ pub fn threshold_label(samples: usize, total: usize, side: &str, value: f64) -> 
     let share = samples as f64 * 100.0 / total.max(1) as f64;
     let value = format!("{value:.4}");
     format!("{}, {share:.1} %, {side} {value}", counted(samples, "sample", "samples"))
+}
+
+/// Draws all scores in 100 bins, and writes the picture to `path`: SVG if the name ends so, otherwise PNG.
+///
+/// # Errors
+/// Scores that cannot be binned (none, or beyond float64's range); a file that cannot be written.
+pub fn write(path: &Path, scores: &[f64], distance: Distance, k: usize, rules: Rules) -> Result<()> {
+    let (low, high) =
+        scores.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &score| (low.min(score), high.max(score)));
+    let histogram = Histogram::of_values(scores.iter().copied(), Bins::new(low, high, 100)?);
+    let count = |value: Option<f64>, is_out: &dyn Fn(f64, f64) -> bool| {
+        value.map_or(0, |value| scores.iter().filter(|&&score| is_out(score, value)).count())
+    };
+    let picture = UniquenessPicture {
+        histogram: &histogram,
+        k,
+        distance,
+        rules,
+        below: count(rules.drop_below, &|score, value| score < value),
+        above: count(rules.drop_above, &|score, value| score > value),
+        look: Look::Light,
+    };
+    picture.write(path)
 }
 
 /// Draws the picture in `width` × `height` pixels.
@@ -95,8 +135,9 @@ pub fn uniqueness_scene(picture: &UniquenessPicture<'_>, width: u32, height: u32
         let Some(value) = value.filter(|value| (bins.low()..=bins.high()).contains(value)) else { continue };
         let x = plot.x(value).round();
         sheet.rect(x - unit, plot.top, 2.0 * unit, plot.bottom - plot.top, inks.ink);
-        let align = if side == "below" { Align::Left } else { Align::Right };
         let label = picture.threshold_label(samples, side, value);
+        // At the ends of the picture, so that they never meet.
+        let (x, align) = if side == "below" { (plot.left, Align::Left) } else { (plot.right, Align::Right) };
         sheet.text(x, plot.top - 14.0 * unit, 22.0, Face::Medium, align, inks.ink, label);
     }
     Scene { width, height, background: inks.paper, items: sheet.items, backdrop: 0 }

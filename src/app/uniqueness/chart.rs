@@ -216,9 +216,10 @@ fn handles(app: &App, ui: &egui::Ui, found: &Found, transform: &PlotTransform, b
         if is_set {
             let (samples, side) = if is_below { (found.below(value), "below") } else { (found.above(value), "above") };
             let label = threshold_label(samples, found.samples(), side, value);
-            // Beside the line, on the side that has room.
             let font = egui::FontId::new(13.0, super::super::theme::medium());
-            let (x, align) = if x < frame.center().x { (x, Align2::LEFT_BOTTOM) } else { (x, Align2::RIGHT_BOTTOM) };
+            // At the ends of the picture, so that they never meet.
+            let (x, align) =
+                if is_below { (frame.left(), Align2::LEFT_BOTTOM) } else { (frame.right(), Align2::RIGHT_BOTTOM) };
             painter.text(egui::pos2(x, frame.top() - 4.0), align, label, font, theme.ink);
         }
     }

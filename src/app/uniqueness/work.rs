@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use super::super::work::{Slot, on_own_threads};
 use super::state::{Binned, Form, Found, Listing, Look, Save, Selected, Shown, Sort, Told};
-use crate::compute::atomic_file::write_atomically;
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{bytes, counted};
@@ -16,7 +15,7 @@ use crate::compute::uniqueness::lists;
 use crate::compute::uniqueness::{Fate, Near, Params, Rules, SavedSelection, Searcher, Selection, ThinningCurve};
 use crate::compute::vectors::{Dataset, Embeddings, Text, Texts, describe_embeddings};
 use crate::job::{Monitor, Progress};
-use crate::video::{Look as FrameLook, UniquenessPicture, draw, svg, uniqueness_scene};
+use crate::video::{Look as FrameLook, UniquenessPicture};
 
 /// Pairs that were found, how many samples remain over ε, and what is selected.
 pub type Curve = Result<(Arc<Near>, ThinningCurve)>;
@@ -290,11 +289,7 @@ pub fn save(found: &Found, request: &SaveRequest, monitor: &Monitor) -> Result<S
             ))
         }
         (Save::Plot, _, Some(binned)) => {
-            let picture = picture(found, binned, request.rules, request.look);
-            let scene = uniqueness_scene(&picture, 1800, 900);
-            let is_svg = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("svg"));
-            let bytes = if is_svg { svg::to_svg(&scene).into_bytes() } else { draw(&scene).to_png() };
-            write_atomically(path, &bytes)?;
+            picture(found, binned, request.rules, request.look).write(path)?;
             Ok(format!("Saved the plot: {}", path.display()))
         }
         (Save::Selection, _, _) => {
