@@ -258,6 +258,7 @@ impl App {
             ExportKind::Video => VIDEO_NAME.to_owned(),
             ExportKind::Frame => format!("exact_nn_histogram_N{}_M{}.png", run.n, run.m),
         };
+        self.session.page = state::Page::Distribution;
         self.session.export_dialog = Some(ExportForm {
             what,
             path: digest.store.folder().join(name).to_string_lossy().into_owned(),

@@ -117,7 +117,7 @@ pub fn exit_code<E: Into<Failure>>(outcome: Result<(), E>) -> ExitCode {
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
         Failure::Error(Error::Cancelled) => {
-            eprintln!("Interrupted. What was finished is valid; the same command goes on from there.");
+            eprintln!("Interrupted. What was finished is valid and is not done again by the same command.");
             ExitCode::from(130)
         }
         Failure::Error(error) => {

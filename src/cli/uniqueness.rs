@@ -11,8 +11,10 @@ use crate::compute::atomic_file::MadeFolders;
 use crate::compute::figures::{counted, duration, grouped};
 use crate::compute::uniqueness::journal::{Keep, find_all};
 use crate::compute::uniqueness::lists::{self, Ids};
-use crate::compute::uniqueness::{Config, Fate, Near, Neighbours, Params, Rules, SavedSelection, Searcher, Selection};
-use crate::compute::vectors::{Dataset, Embeddings};
+use crate::compute::uniqueness::{
+    Config, Fate, Near, Neighbours, Params, Rules, Samples, SavedSelection, Searcher, Selection,
+};
+use crate::compute::vectors::scratch_beside;
 use crate::job::Monitor;
 use crate::video::uniqueness as picture;
 
@@ -149,33 +151,19 @@ struct Report {
 
 fn score(params: &Params, rules: Rules, outputs: &Outputs, monitor: &Monitor) -> Result<Report, Error> {
     let started = Instant::now();
-    let scratch = outputs.scores.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let embeddings = Embeddings::open(&params.embeddings, params.dim, scratch, monitor)?;
-    let (k, lowered) = Params::k_for(params.k, embeddings.rows())?;
-    let mut warnings: Vec<String> = lowered.into_iter().collect();
-    let dataset = params.dataset.as_deref().map(|path| Dataset::open(path, monitor)).transpose()?;
-    if let Some(dataset) = &dataset {
-        if dataset.len() != embeddings.rows() {
-            return Err(Error::CountsDiffer {
-                samples: dataset.len(),
-                rows: embeddings.rows(),
-                dataset: dataset.path().to_owned(),
-                embeddings: embeddings.path().to_owned(),
-            });
-        }
-        warnings.extend(dataset.warning());
-    }
+    let scratch = scratch_beside(&outputs.scores);
+    let Samples { embeddings, dataset, k, warnings } = Samples::open(params, &scratch, monitor)?;
     // Before what takes long, and also when nothing else is told.
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
     let searcher = Searcher::new(&embeddings, params.distance, params.memory_budget, monitor)?;
     let keep = Keep::at(outputs.journal());
-    let neighbours = find_all(&searcher, k, Some(&keep), monitor)?;
+    let (neighbours, journal) = find_all(&searcher, k, Some(&keep), monitor)?;
     let scores = neighbours.scores();
     let ids = Ids(dataset.as_ref());
     let selection =
-        if rules.is_empty() { None } else { Some(select(&searcher, &neighbours, &scores, rules, scratch, monitor)?) };
+        if rules.is_empty() { None } else { Some(select(&searcher, &neighbours, &scores, rules, &scratch, monitor)?) };
     if let Some(path) = &outputs.neighbours {
         lists::write_neighbours(path, ids, &neighbours, monitor)?;
     }
@@ -190,6 +178,7 @@ fn score(params: &Params, rules: Rules, outputs: &Outputs, monitor: &Monitor) ->
         picture::write(path, &scores, params.distance, k, rules)?;
     }
     lists::write_scores(&outputs.scores, ids, &scores, monitor)?;
+    journal.done();
     let duplicates = (0..neighbours.samples()).filter(|&row| neighbours.nearest_distance(row) == 0.0).count();
     Ok(Report { secs: started.elapsed().as_secs_f64(), k, scores, duplicates, selection })
 }
@@ -203,7 +192,7 @@ fn select(
     monitor: &Monitor,
 ) -> Result<Selection, Error> {
     let near = rules.dedupe.map(|epsilon| Near::find(searcher, neighbours, epsilon, scratch, monitor)).transpose()?;
-    Selection::make(scores, near.as_ref(), rules)
+    Selection::make(searcher, neighbours.k, scores, near.as_ref(), rules, scratch, monitor)
 }
 
 impl Report {

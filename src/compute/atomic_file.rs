@@ -26,8 +26,17 @@ pub fn temporary_name(path: &Path) -> PathBuf {
 }
 
 impl AtomicFile {
-    /// Opens the temporary file for reading and writing, emptied.
+    /// Opens the temporary file for reading and writing, emptied. A link at `path` is followed: what it points to
+    /// will be replaced.
+    ///
+    /// # Errors
+    /// A path that is something else than a file (a device, a pipe), or cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
+        let resolved = fs::canonicalize(path);
+        let path = resolved.as_deref().unwrap_or(path);
+        if fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
+            return Err(Error::NotARegularFile { path: path.to_owned() });
+        }
         let temporary = temporary_name(path);
         // A link planted under the temporary name must not be followed.
         fs::remove_file(&temporary).ok();

@@ -50,6 +50,13 @@ pub enum Error {
     ZeroVector { row: usize, path: PathBuf },
 
     #[error(
+        "{}: {} without direction (all zeros), so cosine is undefined: {}. Leave them out, or choose another metric",
+        path.display(), if *total == 1 { "1 row is".to_owned() } else { format!("{} rows are", count(*total)) },
+        named_rows(rows, *total)
+    )]
+    ZeroVectors { rows: Vec<usize>, total: usize, path: PathBuf },
+
+    #[error(
         "{}: has only {} bytes now, {} when it was opened. It was changed while in use; start again \
          once it is complete",
         path.display(), grouped(*found), grouped(*expected)
@@ -208,6 +215,14 @@ impl Error {
             Self::Parameter { .. } | Self::TooFewDocs { .. } | Self::TopKBeyondDocs { .. } | Self::MemoryBudget { .. }
         )
     }
+}
+
+/// "row 3", "rows 3, 17 and 4 more".
+fn named_rows(rows: &[usize], total: usize) -> String {
+    let listed: Vec<String> = rows.iter().map(|&row| count(row)).collect();
+    let more = total - rows.len();
+    let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
+    format!("{} {}{more}", if total == 1 { "row" } else { "rows" }, listed.join(", "))
 }
 
 /// The operating system's reason, in the words of its commonest cases.

@@ -26,6 +26,17 @@ pub fn counted(value: usize, singular: &str, plural: &str) -> String {
     format!("{} {}", count(value), if value == 1 { singular } else { plural })
 }
 
+/// A share in percent: "3.1 %"; with more digits where 0.0 or 100.0 would be wrong.
+pub fn percent(part: usize, all: usize) -> String {
+    let percent = part as f64 * 100.0 / all.max(1) as f64;
+    let digits = (1..=6).find(|&digits| {
+        let rounded = format!("{percent:.digits$}");
+        let value: f64 = rounded.parse().unwrap_or(percent);
+        (value > 0.0 || part == 0) && (value < 100.0 || part == all)
+    });
+    format!("{percent:.*} %", digits.unwrap_or(6))
+}
+
 /// Bytes in powers of 1,000, three significant digits: `"44.0 MB"`.
 pub fn bytes(value: u64) -> String {
     const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];

@@ -9,7 +9,7 @@ use super::scene::{Align, Item, Plot, Scene, Sheet};
 use super::svg;
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::Result;
-use crate::compute::figures::{count, counted};
+use crate::compute::figures::{count, counted, percent};
 use crate::compute::histogram::{Axes, Bins, Histogram};
 use crate::compute::uniqueness::{Distance, Rules};
 
@@ -17,6 +17,8 @@ use crate::compute::uniqueness::{Distance, Rules};
 #[derive(Debug, Clone)]
 pub struct UniquenessPicture<'a> {
     pub histogram: &'a Histogram,
+    /// See [`cumulative`].
+    pub cumulative: &'a [(f64, f64)],
     pub k: usize,
     pub distance: Distance,
     pub rules: Rules,
@@ -45,19 +47,6 @@ impl UniquenessPicture<'_> {
         Axes::of(self.histogram.bins, [self.histogram])
     }
 
-    /// The share of samples at most as high as each bin's edge, in percent: as many points as edges.
-    pub fn cumulative(&self) -> Vec<(f64, f64)> {
-        let histogram = self.histogram;
-        let total = histogram.total().max(1) as f64;
-        let mut sum = histogram.below;
-        let mut points = vec![(histogram.bins.edge(0), sum as f64 * 100.0 / total)];
-        for (bin, &in_bin) in histogram.counts.iter().enumerate() {
-            sum += in_bin;
-            points.push((histogram.bins.edge(bin + 1), sum as f64 * 100.0 / total));
-        }
-        points
-    }
-
     /// Writes the picture to `path`: SVG if the name ends so, otherwise PNG.
     ///
     /// # Errors
@@ -75,11 +64,15 @@ impl UniquenessPicture<'_> {
     }
 }
 
+/// Edges of the bins, and the share of `sorted` scores at most as high, in percent.
+pub fn cumulative(sorted: &[f64], bins: Bins) -> Vec<(f64, f64)> {
+    let share = |edge: f64| sorted.partition_point(|&score| score <= edge) as f64 * 100.0 / sorted.len().max(1) as f64;
+    (0..=bins.count()).map(|index| bins.edge(index)).map(|edge| (edge, share(edge))).collect()
+}
+
 /// "1,204 samples, 3.1 %, below 0.12".
 pub fn threshold_label(samples: usize, total: usize, side: &str, value: f64) -> String {
-    let share = samples as f64 * 100.0 / total.max(1) as f64;
-    let value = format!("{value:.4}");
-    format!("{}, {share:.1} %, {side} {value}", counted(samples, "sample", "samples"))
+    format!("{}, {}, {side} {value:.4}", counted(samples, "sample", "samples"), percent(samples, total))
 }
 
 /// Draws all scores in 100 bins, and writes the picture to `path`: SVG if the name ends so, otherwise PNG.
@@ -89,12 +82,16 @@ pub fn threshold_label(samples: usize, total: usize, side: &str, value: f64) -> 
 pub fn write(path: &Path, scores: &[f64], distance: Distance, k: usize, rules: Rules) -> Result<()> {
     let (low, high) =
         scores.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &score| (low.min(score), high.max(score)));
-    let histogram = Histogram::of_values(scores.iter().copied(), Bins::new(low, high, 100)?);
+    let bins = Bins::new(low, high, 100)?;
+    let histogram = Histogram::of_values(scores.iter().copied(), bins);
+    let mut sorted = scores.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
     let count = |value: Option<f64>, is_out: &dyn Fn(f64, f64) -> bool| {
         value.map_or(0, |value| scores.iter().filter(|&&score| is_out(score, value)).count())
     };
     let picture = UniquenessPicture {
         histogram: &histogram,
+        cumulative: &cumulative(&sorted, bins),
         k,
         distance,
         rules,
@@ -122,12 +119,22 @@ pub fn uniqueness_scene(picture: &UniquenessPicture<'_>, width: u32, height: u32
     sheet.text(plot.left, 58.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, picture.title());
     sheet.bars(&plot, picture.histogram);
     let height_of = |percent: f64| plot.bottom - (plot.bottom - plot.top) * (percent / 100.0) as f32;
-    let points = picture.cumulative().into_iter().map(|(value, percent)| (plot.x(value), height_of(percent))).collect();
+    let points = picture.cumulative.iter().map(|&(value, percent)| (plot.x(value), height_of(percent))).collect();
     sheet.items.push(Item::Line { points, width: 3.0 * unit, color: inks.attention });
     for percent in [0.0, 25.0, 50.0, 75.0, 100.0] {
         let (x, y) = (plot.right + 14.0 * unit, height_of(percent) + 8.0 * unit);
         sheet.text(x, y, 22.0, Face::Regular, Align::Left, inks.attention, format!("{percent:.0} %"));
     }
+    sheet.items.push(Item::Text {
+        x: width as f32 - 28.0 * unit,
+        y: (plot.top + plot.bottom) / 2.0,
+        size: 24.0 * unit,
+        face: Face::Regular,
+        align: Align::Center,
+        upwards: true,
+        color: inks.attention,
+        text: "% at most this score".to_owned(),
+    });
     let bins = picture.histogram.bins;
     for (value, samples, side) in
         [(picture.rules.drop_below, picture.below, "below"), (picture.rules.drop_above, picture.above, "above")]

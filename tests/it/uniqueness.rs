@@ -187,7 +187,7 @@ fn opened(values: &[f64], dim: usize, descr: &'static str) -> Opened {
 
 fn found(embeddings: &Embeddings, k: usize, distance: Distance, budget: u64) -> Neighbours {
     let searcher = Searcher::new(embeddings, distance, budget, &Monitor::new()).expect("finite");
-    find_all(&searcher, k, None, &Monitor::new()).expect("found")
+    find_all(&searcher, k, None, &Monitor::new()).expect("found").0
 }
 
 #[derive(Debug, Clone)]
@@ -265,7 +265,7 @@ proptest! {
         let opened = opened(&case.values, case.dim, case.descr);
         let monitor = Monitor::new();
         let searcher = Searcher::new(&opened.embeddings, case.distance, 1 << 30, &monitor).expect("finite");
-        let neighbours = find_all(&searcher, case.k, None, &monitor).expect("found");
+        let (neighbours, _) = find_all(&searcher, case.k, None, &monitor).expect("found");
         let all = naive(&case.values, case.dim, case.values.len() / case.dim, case.distance);
         let epsilon = all[0][((all[0].len() - 1) as f64 * share) as usize].0 * (1.0 + 1e-7) + 1e-12;
         let near = Near::find(&searcher, &neighbours, epsilon, opened.folder.path(), &monitor).expect("few pairs");
@@ -294,15 +294,61 @@ fn many_equal_rows_are_each_others_duplicates() {
     for distance in [Distance::Euclidean, Distance::Manhattan] {
         let monitor = Monitor::new();
         let searcher = Searcher::new(&opened.embeddings, distance, 1 << 30, &monitor).expect("finite");
-        let neighbours = find_all(&searcher, 5, None, &monitor).expect("found");
+        let (neighbours, _) = find_all(&searcher, 5, None, &monitor).expect("found");
         assert_eq!(neighbours.of(2).map(|(other, _)| other).collect::<Vec<_>>(), [0, 1, 3, 4, 5]);
         let scores = neighbours.scores();
         assert!(scores[..1000].iter().all(|&score| score == 0.0) && scores[1000..].iter().all(|&score| score > 0.0));
         let near = Near::find(&searcher, &neighbours, 0.0, opened.folder.path(), &monitor).expect("found");
         let rules = Rules { dedupe: Some(0.0), ..Rules::default() };
-        let selection = Selection::make(&scores, Some(&near), rules).expect("valid");
+        let selection =
+            Selection::make(&searcher, 5, &scores, Some(&near), rules, opened.folder.path(), &monitor).expect("valid");
         assert_eq!(selection.kept(), 101, "one of 1,000 and 100 others");
     }
+}
+
+/// Rows an ulp apart: the products that find neighbours cannot tell them apart, their distances can.
+#[test]
+fn cosine_tells_apart_what_products_cannot() {
+    let (rows, dim) = (60, 384);
+    let mut random = Random::new(11);
+    let base: Vec<f32> = random.values(dim);
+    let mut values: Vec<f64> = random.values((rows - 20) * dim).into_iter().map(f64::from).collect();
+    for row in 0..20 {
+        let mut copy = base.clone();
+        // Rows 3, 9 and 15 are equal; the others differ in one value by an ulp.
+        if row % 6 != 3 {
+            copy[row] = copy[row].next_up();
+        }
+        values.extend(copy.into_iter().map(f64::from));
+    }
+    let opened = opened(&values, dim, "<f4");
+    let found = found(&opened.embeddings, 1, Distance::Cosine, 1 << 30);
+    for row in [3, 9, 15].map(|row| rows - 20 + row) {
+        assert_eq!(found.nearest_distance(row), 0.0, "row {row} has an equal one");
+    }
+    for (row, expected) in naive(&values, dim, 1, Distance::Cosine).into_iter().enumerate() {
+        assert!((found.nearest_distance(row) - expected[0].0).abs() <= 1e-6 * expected[0].0, "row {row}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_and_devices_are_not_replaced() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    write_npy(&at("e.npy"), 4, 1, &[0.0, 1.0, 3.0, 7.0], C);
+    fs::write(at("target.jsonl"), "old").expect("written");
+    std::os::unix::fs::symlink(at("target.jsonl"), at("link.jsonl")).expect("linked");
+    succeed(&["--embeddings", text(&at("e.npy")), "--output", text(&at("link.jsonl"))]);
+    assert!(fs::symlink_metadata(at("link.jsonl")).expect("there").is_symlink());
+    assert_eq!(scores_of(&at("target.jsonl")).len(), 4);
+    let made = std::process::Command::new("mkfifo").arg(at("pipe")).status().expect("mkfifo runs");
+    assert!(made.success());
+    let (code, _, told) = run(&["--embeddings", text(&at("e.npy")), "--output", text(&at("pipe"))]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("pipe: is not a regular file"), "{told}");
+    use std::os::unix::fs::FileTypeExt;
+    assert!(fs::symlink_metadata(at("pipe")).expect("there").file_type().is_fifo());
 }
 
 #[test]
@@ -374,7 +420,8 @@ fn lists_name_samples_and_reasons() {
         "{told}"
     );
     let kept = fs::read_to_string(at("s.kept.jsonl")).expect("there");
-    assert_eq!(kept, "{\"id\": 3, \"score\": 1.0}\n{\"id\": 4.5, \"score\": 0.09999990463256836}\n");
+    // Among 0, 1 and 3, which thinning leaves, 3 is the most unique; its score in the list is that among all.
+    assert_eq!(kept, "{\"id\": \"a,1\", \"score\": 0.0}\n{\"id\": 4.5, \"score\": 0.09999990463256836}\n");
     let dropped = fs::read_to_string(at("s.dropped.jsonl")).expect("there");
     assert!(
         dropped.contains(r#"{"id": "b", "score": 0.0, "reason": "duplicate", "duplicate_of": "a,1"}"#),
@@ -460,7 +507,12 @@ fn bad_input_is_named_and_nothing_is_left() {
         ("single.npy", "", 2, "at least two samples"),
         ("nan.npy", "", 1, "nan.npy: row 1, dimension 1 is NaN"),
         ("inf8.npy", "", 1, "inf8.npy: row 2, dimension 0 is 1e300"),
-        ("zero.npy", "--distance-metric cosine", 1, "zero.npy: row 1 is a zero vector"),
+        (
+            "zero.npy",
+            "--distance-metric cosine",
+            1,
+            "zero.npy: 1 row is without direction (all zeros), so cosine is undefined: row 1",
+        ),
         ("x.npz", "", 1, "is a .npz archive"),
         ("text.npy", "", 1, "is no .npy file"),
         ("good.npy", "--dim 7", 1, "has rows of 1 values, but dim 7 was given"),
@@ -474,7 +526,7 @@ fn bad_input_is_named_and_nothing_is_left() {
         ("good.npy", "--dataset null.jsonl", 1, "null.jsonl: line 1: it has no \"id\""),
         ("good.npy", "--config bad.yaml", 1, "bad.yaml: line 2: unknown key metric"),
         ("good.npy", "--drop-below 3 --drop-above 2", 2, "drop-below: expected at most drop-above"),
-        ("good.npy", "--dedupe -1", 2, "dedupe: expected a distance of at least 0"),
+        ("good.npy", "--dedupe -1", 2, "dedupe: expected a finite distance of at least 0"),
         ("good.npy", "--kept k.jsonl", 2, "at least one rule"),
         ("good.npy", "--memory 1", 2, "memory: "),
     ] {

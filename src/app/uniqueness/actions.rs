@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::App;
+use super::super::state::Page;
 use super::command::UniquenessCommand;
-use super::state::{Form, Look, Save, SaveForm, Typed};
-use super::work::{self, SaveRequest};
+use super::state::{Form, Found, Look, Save, SaveForm, Typed, without_grouping};
+use super::work::{self, SaveRequest, Saved};
 use crate::compute::figures::duration;
 use crate::compute::uniqueness::{Params, Rules, SavedSelection};
-use crate::compute::vectors::Dataset;
 
 /// Rules that can be undone.
 const MOST_UNDO: usize = 200;
@@ -20,11 +20,15 @@ impl App {
         match command {
             UniquenessCommand::OpenDemo => {
                 let home = self.options.demo_home.clone();
+                self.session.page = Page::Uniqueness;
                 self.uniqueness.jobs.scoring.start(ctx, "uniqueness demo", move |monitor| {
-                    work::score(work::demo_params(&home)?, true, monitor)
+                    Ok((work::score(work::demo_params(&home)?, true, monitor)?, None))
                 });
             }
-            UniquenessCommand::Start => self.start_uniqueness(ctx),
+            UniquenessCommand::Start => {
+                self.session.page = Page::Uniqueness;
+                self.start_uniqueness(None, ctx);
+            }
             UniquenessCommand::SetBins(bins) => {
                 state.bins = bins.clamp(1, super::super::state::MAX_BINS_IN_WINDOW);
                 self.settings.bins = state.bins;
@@ -85,12 +89,13 @@ impl App {
                 self.start_listing(ctx);
             }
             UniquenessCommand::AskSave(what) => {
+                self.session.page = Page::Uniqueness;
                 if state.found.is_none() {
                     self.notices.wrong("There is nothing to save yet: score some samples first.".to_owned());
                     return;
                 }
                 let path = state.default_path(what).to_string_lossy().into_owned();
-                state.save = Some(SaveForm { what, path });
+                state.save = Some(SaveForm { what, path, found_at: None });
             }
             UniquenessCommand::SaveAsAsked => self.start_saving(ctx),
             UniquenessCommand::OpenSelection(path) => {
@@ -106,16 +111,19 @@ impl App {
     pub(super) fn uniqueness_params(form: &Form) -> Result<Params, String> {
         let path = |text: &str| (!text.trim().is_empty()).then(|| PathBuf::from(text.trim()));
         let number = |text: &str, name: &str| -> Result<Option<usize>, String> {
-            let text = text.trim().replace(',', "");
-            match text.parse::<usize>() {
+            let text = text.trim();
+            match without_grouping(text).and_then(|text| text.parse::<usize>().ok()) {
                 _ if text.is_empty() => Ok(None),
-                Ok(number) if number > 0 => Ok(Some(number)),
+                Some(number) if number > 0 => Ok(Some(number)),
                 _ => Err(format!("{name}: expected a whole number of at least 1, found {text}")),
             }
         };
+        let embeddings = path(&form.embeddings).ok_or("choose the embeddings first")?;
+        // The field is not shown for files that tell their own.
+        let tells_dim = embeddings.extension().is_some_and(|name| name.eq_ignore_ascii_case("npy"));
         Ok(Params {
-            embeddings: path(&form.embeddings).ok_or("choose the embeddings first")?,
-            dim: number(&form.dim, "dim")?,
+            dim: if tells_dim { None } else { number(&form.dim, "dim")? },
+            embeddings,
             dataset: path(&form.dataset),
             k: number(&form.k, "k")?.unwrap_or(Params::DEFAULT_K),
             distance: form.distance,
@@ -123,8 +131,12 @@ impl App {
         })
     }
 
-    fn start_uniqueness(&mut self, ctx: &egui::Context) {
+    /// Scores what the form says; `saved` is applied to it then.
+    fn start_uniqueness(&mut self, saved: Option<SavedSelection>, ctx: &egui::Context) {
         if self.uniqueness.jobs.scoring.is_busy() {
+            if saved.is_some() {
+                self.notices.wrong("Scoring is going on; open the selection when it is done, or cancel it.".to_owned());
+            }
             return;
         }
         match Self::uniqueness_params(&self.uniqueness.state.form) {
@@ -132,7 +144,7 @@ impl App {
                 self.uniqueness
                     .jobs
                     .scoring
-                    .start(ctx, "uniqueness", move |monitor| work::score(params, false, monitor));
+                    .start(ctx, "uniqueness", move |monitor| Ok((work::score(params, false, monitor)?, saved)));
             }
             Err(why) => self.notices.wrong(format!("To score, {why}.")),
         }
@@ -147,7 +159,10 @@ impl App {
 
     fn rules_changed(&mut self, ctx: &egui::Context) {
         let state = &mut self.uniqueness.state;
-        state.typed = Typed::of(&state.rules);
+        // What is typed stays as it is typed.
+        if state.typed.rules() != Ok(state.rules) {
+            state.typed = Typed::of(&state.rules);
+        }
         self.start_selection(ctx);
     }
 
@@ -181,24 +196,25 @@ impl App {
         let request = SaveRequest {
             what: form.what,
             path: PathBuf::from(form.path.trim()),
+            replace: form.found_at.as_ref() == Some(&form.path),
             rules: state.rules,
             selected: state.selected.clone(),
             binned: state.binned.clone(),
             look: self.settings.look(),
         };
-        self.uniqueness.jobs.saving.start(ctx, "save", move |monitor| work::save(&found, &request, monitor));
+        self.uniqueness.jobs.saving.start(ctx, "save", move |monitor| {
+            let saved = work::save(&found, &request, monitor);
+            (form, saved)
+        });
     }
 
     /// Opens what a selection was made of, unless it is on screen already, and applies its rules.
     fn reopen(&mut self, saved: SavedSelection, ctx: &egui::Context) {
         let state = &mut self.uniqueness.state;
-        let shown = state.found.as_ref().is_some_and(|found| {
-            let absolute = std::path::absolute(&found.params.embeddings).unwrap_or_default();
-            absolute == saved.embeddings
-                && found.params.distance == saved.distance_metric
-                && found.params.k == saved.k
-                && saved.fingerprint == format!("{:016x}", found.fingerprint)
-        });
+        let shown = state
+            .found
+            .as_ref()
+            .is_some_and(|found| SavedSelection::new(&found.params, found.fingerprint, saved.rules) == saved);
         if shown {
             self.carry_out_uniqueness(UniquenessCommand::SetRules(saved.rules), ctx);
             return;
@@ -210,8 +226,7 @@ impl App {
             k: saved.k.to_string(),
             distance: saved.distance_metric,
         };
-        state.reopening = Some(saved);
-        self.start_uniqueness(ctx);
+        self.start_uniqueness(Some(saved), ctx);
     }
 
     /// Looks at the form a moment after the last key, and reads the texts that are wanted.
@@ -292,7 +307,14 @@ impl App {
             state.curve = Some(curve);
         }
         let mut list = false;
-        if let Some((near, selected)) = taken!(selection) {
+        let was_selecting = jobs.selection.is_busy();
+        let selected = taken!(selection);
+        if was_selecting && !jobs.selection.is_busy() && selected.is_none() {
+            // Back to what is selected: rules that could not be applied are not shown as if they were.
+            state.rules = state.selected.as_ref().map_or_else(Rules::default, |selected| selected.selection.rules);
+            state.typed = Typed::of(&state.rules);
+        }
+        if let Some((near, selected)) = selected {
             state.near = near.or(state.near.take());
             state.selected = Some(Arc::new(selected));
             list = true;
@@ -300,40 +322,36 @@ impl App {
         if let Some(order) = taken!(listing) {
             state.order = Arc::new(order);
         }
-        if let Some(told) = taken!(saving) {
-            notices.right(told);
+        match jobs.saving.take() {
+            Some(Ok((_, Ok(Saved::Done(told))))) => notices.right(told),
+            Some(Ok((form, Ok(Saved::Exists)))) => {
+                state.save = Some(SaveForm { found_at: Some(form.path.clone()), ..form });
+            }
+            Some(Ok((form, Err(error)))) => {
+                // The dialog comes back as it was, so that the path can be corrected.
+                notices.error(&error);
+                state.save = Some(form);
+            }
+            Some(Err(message)) => notices.wrong(message),
+            None => {}
         }
         let opened = taken!(opening);
-        let was_scoring = jobs.scoring.is_busy();
         let found = taken!(scoring);
-        if was_scoring && !jobs.scoring.is_busy() && found.is_none() {
-            state.reopening = None;
-        }
         if list {
             self.start_listing(ctx);
         }
         if let Some(saved) = opened {
             self.reopen(saved, ctx);
         }
-        if let Some(found) = found {
-            self.show_found(Arc::new(found), ctx);
+        if let Some((found, saved)) = found {
+            self.show_found(Arc::new(found), saved, ctx);
         }
     }
 
-    fn show_found(&mut self, found: Arc<super::state::Found>, ctx: &egui::Context) {
-        let state = &mut self.uniqueness.state;
-        let saved = state.reopening.take();
+    fn show_found(&mut self, found: Arc<Found>, saved: Option<SavedSelection>, ctx: &egui::Context) {
         self.notices.right(format!("Scored in {}.", duration(found.secs)));
         // What should be known comes last, so that it stays in sight.
-        if found.neighbours.k < found.params.k {
-            self.notices.warning(format!(
-                "k = {} is not less than the {} samples; lowered to {}.",
-                found.params.k,
-                found.samples(),
-                found.neighbours.k
-            ));
-        }
-        if let Some(warning) = found.dataset.as_ref().and_then(Dataset::warning) {
+        for warning in &found.warnings {
             self.notices.warning(format!("{warning}."));
         }
         if let Some(saved) = &saved
@@ -341,7 +359,11 @@ impl App {
         {
             self.notices.warning(error.to_string());
         }
+        let state = &mut self.uniqueness.state;
         state.show(found.clone(), saved.map_or_else(Rules::default, |saved| saved.rules));
+        if !state.rules.is_empty() {
+            state.undo.push(Rules::default());
+        }
         // The work of what was shown before is of no use any more.
         self.uniqueness.jobs.forget();
         self.start_binning(ctx);

@@ -1,7 +1,7 @@
 //! The scores: histogram and cumulative share, with a threshold handle at each end; drag to zoom.
 
 use egui::{Align, Align2, Layout, RichText, Stroke};
-use egui_plot::{AxisHints, Bar, BarChart, GridMark, HPlacement, Line, Plot, PlotBounds, PlotTransform, Span};
+use egui_plot::{AxisHints, Bar, BarChart, GridMark, Line, Plot, PlotBounds, PlotTransform, Span};
 
 use super::super::App;
 use super::super::command::Command;
@@ -14,6 +14,8 @@ use crate::compute::uniqueness::Rules;
 use crate::video::scene::{fixed, ticks};
 use crate::video::uniqueness::threshold_label;
 
+/// Width of the numbers beside the cumulative share.
+const SHARE_AXIS: f32 = 56.0;
 /// Pixels around a handle that take hold of it.
 const GRIP: f32 = 10.0;
 
@@ -53,7 +55,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             })
             .collect();
         let cumulative: Vec<[f64; 2]> =
-            picture.cumulative().into_iter().map(|(value, percent)| [value, percent / 100.0 * axes.y_high]).collect();
+            picture.cumulative.iter().map(|&(value, percent)| [value, percent / 100.0 * axes.y_high]).collect();
         let wanted_x = ((ui.available_width() / 80.0) as usize).clamp(2, 12);
         let wanted_y = ((ui.available_height() / 60.0) as usize).clamp(2, 8);
         let x_digits = ticks(axes.x_low, axes.x_high, wanted_x).1;
@@ -61,11 +63,6 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         let x_axis =
             AxisHints::new_x().label(picture.axis_label()).formatter(move |mark, _| fixed(mark.value, x_digits));
         let y_axis = AxisHints::new_y().label("% of samples").formatter(move |mark, _| fixed(mark.value, y_digits));
-        let y_high = axes.y_high;
-        let share_axis = AxisHints::new_y()
-            .placement(HPlacement::Right)
-            .label("% at most this score")
-            .formatter(move |mark, _| format!("{:.0}", mark.value / y_high * 100.0));
         let zooming = match app.uniqueness.state.drag {
             Some(Drag::Zoom(from, to)) => Some((from, to)),
             _ => None,
@@ -73,7 +70,8 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         let line = theme.attention;
         let response = Plot::new("uniqueness histogram")
             .custom_x_axes(vec![x_axis])
-            .custom_y_axes(vec![y_axis, share_axis])
+            .width(ui.available_width() - SHARE_AXIS)
+            .custom_y_axes(vec![y_axis])
             .x_grid_spacer(move |_| marks(axes.x_low, axes.x_high, wanted_x))
             .y_grid_spacer(move |_| marks(0.0, axes.y_high, wanted_y))
             .grid_spacing(1.0..=300.0)
@@ -104,6 +102,13 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             });
         response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Scores"));
         let bounds = (axes.x_low, axes.x_high);
+        let frame = *response.transform.frame();
+        for percent in [0.0, 25.0, 50.0, 75.0, 100.0] {
+            let y = frame.bottom() - frame.height() * percent / 100.0;
+            let font = egui::FontId::new(13.0, egui::FontFamily::Proportional);
+            let place = egui::pos2(frame.right() + 10.0, y);
+            ui.painter().text(place, Align2::LEFT_CENTER, format!("{percent} %"), font, line);
+        }
         drag(app, &response.response, &response.transform, bounds);
         handles(app, ui, &found, &response.transform, bounds);
         hover(app, &response.response, &response.transform, &picture, &found);
@@ -165,17 +170,21 @@ fn drag(app: &mut App, response: &egui::Response, transform: &PlotTransform, bou
         return;
     }
     let rules = app.uniqueness.state.rules;
+    let Some(found) = &app.uniqueness.state.found else { return };
+    let (lowest, highest) = (found.sorted[0], found.sorted[found.samples() - 1]);
     let command = match app.uniqueness.state.drag.take() {
         Some(Drag::Zoom(from, to)) if (to - from).abs() > (bounds.1 - bounds.0) * 0.005 => {
             UniquenessCommand::ZoomTo(from.min(to), from.max(to))
         }
         // A handle at the end of all scores drops nothing.
         Some(Drag::Below(value)) => {
-            let drop_below = Some(rounded(value, bounds)).filter(|_| value > bounds.0);
+            let value = rounded(value, bounds).min(rules.drop_above.unwrap_or(f64::INFINITY));
+            let drop_below = Some(value).filter(|&value| value > lowest);
             UniquenessCommand::SetRules(Rules { drop_below, ..rules })
         }
         Some(Drag::Above(value)) => {
-            let drop_above = Some(rounded(value, bounds)).filter(|_| value < bounds.1);
+            let value = rounded(value, bounds).max(rules.drop_below.unwrap_or(f64::NEG_INFINITY));
+            let drop_above = Some(value).filter(|&value| value < highest);
             UniquenessCommand::SetRules(Rules { drop_above, ..rules })
         }
         _ => return,

@@ -7,6 +7,7 @@ use super::super::command::Command;
 use super::state::Told;
 use super::table::{neighbours, one_line, strong, told};
 use super::{UniquenessCommand, heading, thinning};
+use crate::compute::figures::percent;
 use crate::compute::uniqueness::Fate;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
@@ -42,14 +43,13 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         });
     });
     let rank = found.below(found.scores[index]);
-    let share = rank as f64 * 100.0 / found.samples() as f64;
     let fate = app.uniqueness.state.selected.as_ref().map(|selected| selected.selection.fates[index]);
     let fate = match fate {
         Some(Fate::Duplicate(of)) => format!(" · dropped as a duplicate of {}", told(app, of).id),
         Some(Fate::Kept) | None => String::new(),
         Some(fate) => format!(" · dropped: {}", fate.name()),
     };
-    let place = format!("more unique than {share:.1} % of all samples{fate}");
+    let place = format!("more unique than {} of all samples{fate}", percent(rank, found.samples()));
     ui.add(egui::Label::new(RichText::new(place).small().color(theme.ink_soft)).wrap());
     egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         if !text.title.is_empty() {

@@ -23,7 +23,7 @@ pub use work::Jobs;
 use super::App;
 use super::command::Command;
 use super::theme;
-use crate::compute::figures::counted;
+use crate::compute::figures::{counted, percent};
 
 /// The view's state and work.
 pub struct Uniqueness {
@@ -81,7 +81,7 @@ impl Uniqueness {
     /// For tests: samples, kept samples and sets of near-duplicates, once they are known.
     pub fn counts(&self) -> Option<(usize, usize, usize)> {
         let (found, selected) = (self.state.found.as_ref()?, self.state.selected.as_ref()?);
-        Some((found.samples(), selected.selection.kept(), selected.sets.len()))
+        Some((found.samples(), selected.kept, selected.sets.len()))
     }
 
     /// For tests: the sample that is looked at.
@@ -138,5 +138,5 @@ fn heading(app: &App, ui: &mut egui::Ui, text: &str) {
 
 /// "1,204 samples (3.1 %)".
 fn share(part: usize, all: usize) -> String {
-    format!("{} ({:.1} %)", counted(part, "sample", "samples"), part as f64 * 100.0 / all.max(1) as f64)
+    format!("{} ({})", counted(part, "sample", "samples"), percent(part, all))
 }

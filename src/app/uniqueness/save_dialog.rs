@@ -52,10 +52,17 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             });
         }
         ui.add(egui::Label::new(RichText::new(hint).small().color(theme.ink_soft)).wrap());
+        let is_there = save.found_at.as_ref() == Some(&save.path);
+        if is_there {
+            let text = "There is a file of this name. Choose another one, or replace it.";
+            ui.add(egui::Label::new(RichText::new(text).color(theme.attention)).wrap());
+        }
         let can_save = !save.path.trim().is_empty();
         ui.horizontal(|ui| {
-            let button =
-                egui::Button::new(RichText::new("Save").family(theme::medium()).color(theme.paper)).fill(theme.exact);
+            let button = egui::Button::new(
+                RichText::new(if is_there { "Replace" } else { "Save" }).family(theme::medium()).color(theme.paper),
+            )
+            .fill(theme.exact);
             if ui.add_enabled(can_save, button).clicked() {
                 commands.push(Command::Uniqueness(UniquenessCommand::SaveAsAsked));
             }

@@ -1,12 +1,12 @@
 //! What the uniqueness view knows.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::compute::histogram::Histogram;
 use crate::compute::uniqueness::lists::Ids;
-use crate::compute::uniqueness::{Distance, Near, Neighbours, Params, Rules, SavedSelection, Selection, ThinningCurve};
+use crate::compute::uniqueness::{Distance, Near, Neighbours, Params, Rules, Selection, ThinningCurve};
 use crate::compute::vectors::{Dataset, Embeddings, Text, Texts};
 
 /// The fields at the left, as typed.
@@ -46,6 +46,8 @@ pub struct Found {
     pub dataset: Option<Dataset>,
     /// Texts beside a vector file, where there is no dataset.
     pub texts: Mutex<Option<Texts>>,
+    /// A folder for files without a name.
+    pub scratch: PathBuf,
     pub neighbours: Neighbours,
     pub scores: Vec<f64>,
     /// The scores, ascending.
@@ -53,6 +55,8 @@ pub struct Found {
     pub fingerprint: u64,
     pub secs: f64,
     pub is_demo: bool,
+    /// What a user should know.
+    pub warnings: Vec<String>,
 }
 
 impl Found {
@@ -87,11 +91,6 @@ impl Found {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         texts.as_mut().and_then(|texts| texts.get(row).ok().flatten()).unwrap_or_default()
     }
-
-    /// A folder for files without a name.
-    pub fn scratch(&self) -> &Path {
-        self.params.embeddings.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-    }
 }
 
 /// What is shown of a sample; read by a worker.
@@ -106,14 +105,22 @@ pub struct Told {
 #[derive(Debug, Clone)]
 pub struct Binned {
     pub histogram: Histogram,
+    /// Edges, and the share of samples at most as high, in percent.
+    pub cumulative: Vec<(f64, f64)>,
 }
 
 /// What the rules make of the samples.
 #[derive(Debug, Clone)]
 pub struct Selected {
     pub selection: Selection,
+    pub kept: usize,
+    /// Dropped samples by reason.
+    pub dropped: [(&'static str, usize); 4],
     /// Sets of near-duplicates: the sample that is kept first, then the others; the largest set first.
     pub sets: Vec<Vec<u32>>,
+    /// Members of the sets before each, and of all.
+    pub set_starts: Vec<usize>,
+    pub members: usize,
     /// The distance within which they are sets.
     pub epsilon: f64,
 }
@@ -157,6 +164,8 @@ pub enum Drag {
 pub struct SaveForm {
     pub what: Save,
     pub path: String,
+    /// A path where a file was found: it is replaced if it is asked for again.
+    pub found_at: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,8 +204,6 @@ pub struct State {
     pub save: Option<SaveForm>,
     /// Fields of the rules, as typed.
     pub typed: Typed,
-    /// A selection that waits for its samples to be scored.
-    pub reopening: Option<SavedSelection>,
 }
 
 /// Rules as typed.
@@ -222,8 +229,10 @@ impl Typed {
     /// The rules that the fields say, or which field is wrong.
     pub fn rules(&self) -> Result<Rules, &'static str> {
         fn value<T: std::str::FromStr>(text: &str, name: &'static str) -> Result<Option<T>, &'static str> {
-            let text = text.trim().replace(',', "");
-            if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|_| name) }
+            match text.trim() {
+                "" => Ok(None),
+                text => without_grouping(text).and_then(|text| text.parse().ok()).map(Some).ok_or(name),
+            }
         }
         Ok(Rules {
             drop_below: value(&self.below, "Drop below")?,
@@ -258,7 +267,6 @@ impl State {
             wanted: Vec::new(),
             save: None,
             typed: Typed::default(),
-            reopening: None,
         }
     }
 
@@ -282,5 +290,39 @@ impl State {
             Save::Selection => "selection.json",
         };
         base.with_extension(name)
+    }
+}
+
+/// A number without the commas that group its thousands; `None` where a comma means something else.
+pub fn without_grouping(text: &str) -> Option<String> {
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut groups = whole.trim_start_matches('-').split(',');
+    let first = groups.next().unwrap_or_default();
+    let mut groups = groups.peekable();
+    let first_fits = groups.peek().is_none() || (1..=3).contains(&first.len());
+    let fits = first_fits && groups.all(|group| group.len() == 3) && !rest.contains(',');
+    fits.then(|| text.replace(',', ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_group_thousands_and_nothing_else() {
+        for (text, number) in [
+            ("1,204", Some("1204")),
+            ("12,345,678.5", Some("12345678.5")),
+            ("0.25", Some("0.25")),
+            ("-1e-3", Some("-1e-3")),
+            ("0,9", None),
+            ("7,5", None),
+            ("1234,567", None),
+            ("1,23,456", None),
+            (",5", None),
+            ("1.2,3", None),
+        ] {
+            assert_eq!(without_grouping(text).as_deref(), number, "{text}");
+        }
     }
 }

@@ -13,6 +13,9 @@ use crate::compute::uniqueness::Fate;
 use crate::compute::vectors::Text;
 
 const ROW_HEIGHT: f32 = 26.0;
+const ID_WIDTH: f32 = 92.0;
+const NEAREST_WIDTH: f32 = 136.0;
+const NOTE_WIDTH: f32 = 72.0;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
     bar(app, ui);
@@ -113,15 +116,10 @@ fn sets(app: &mut App, ui: &mut egui::Ui) {
         return;
     }
     // A line for every member; where each set begins is found by bisection.
-    let mut starts = Vec::with_capacity(selected.sets.len() + 1);
-    let mut total = 0;
-    for set in &selected.sets {
-        starts.push(total);
-        total += set.len();
-    }
     ui.spacing_mut().item_spacing.y = 0.0;
-    egui::ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW_HEIGHT, total, |ui, range| {
+    egui::ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW_HEIGHT, selected.members, |ui, range| {
         for index in range {
+            let starts = &selected.set_starts;
             let set = starts.partition_point(|&start| start <= index) - 1;
             let place = index - starts[set];
             let members = &selected.sets[set];
@@ -154,30 +152,40 @@ fn line(app: &mut App, ui: &mut egui::Ui, entry: &Entry<'_>) {
     let Told { id, text } = told(app, entry.row);
     let words = one_line(&text);
     let shown = if words.is_empty() { id.clone() } else { words };
-    let note_width = 84.0;
-    let body_rect = egui::Rect::from_min_max(
-        egui::pos2(left + 76.0, rect.top()),
-        egui::pos2(rect.right() - note_width - 120.0, rect.bottom()),
-    );
-    let body_painter = painter.with_clip_rect(body_rect.intersect(ui.clip_rect()));
     // What is dropped is quieter; of a set, all but its first.
     let is_quiet = if app.uniqueness.state.listing.sets { entry.indent > 0.0 } else { !entry.note.is_empty() };
     let ink = if is_quiet { theme.ink_soft } else { theme.ink };
-    let short: String = shown.chars().take(240).collect();
-    body_painter.text(egui::pos2(body_rect.left(), y), Align2::LEFT_CENTER, short, body.clone(), ink);
-    let id_rect = egui::Rect::from_min_max(
-        egui::pos2(body_rect.right() + 8.0, rect.top()),
-        egui::pos2(rect.right() - note_width, rect.bottom()),
-    );
-    let id_painter = painter.with_clip_rect(id_rect.intersect(ui.clip_rect()));
     let small = egui::FontId::new(12.0, egui::FontFamily::Proportional);
-    let id_short: String = id.chars().take(60).collect();
-    id_painter.text(egui::pos2(id_rect.left(), y), Align2::LEFT_CENTER, id_short, small.clone(), theme.ink_soft);
-    let right = egui::pos2(rect.right() - 8.0, y);
-    painter.text(right, Align2::RIGHT_CENTER, entry.note, small, theme.attention);
+    // From the right: the note, the nearest other, the id; the text has what is left.
+    let note_left = rect.right() - NOTE_WIDTH;
+    let nearest_left = note_left - NEAREST_WIDTH;
+    let id_left = nearest_left - ID_WIDTH;
+    let cell = |from: f32, to: f32, text: String, font: &egui::FontId, ink: egui::Color32| {
+        let mut job = egui::text::LayoutJob::simple_singleline(text, font.clone(), ink);
+        job.wrap = egui::text::TextWrapping::truncate_at_width((to - 8.0 - from).max(0.0));
+        let galley = ui.fonts_mut(|fonts| fonts.layout_job(job));
+        painter.galley(egui::pos2(from, y - galley.size().y / 2.0), galley, ink);
+    };
+    cell(left + 76.0, id_left, shown.chars().take(240).collect(), &body, ink);
+    cell(id_left, nearest_left, id.chars().take(60).collect(), &small, theme.ink_soft);
+    let nearest = found.neighbours.of(row).next();
+    let pointer = response.hover_pos().or(response.interact_pointer_pos());
+    let over_nearest = pointer.is_some_and(|pointer| (nearest_left..note_left).contains(&pointer.x));
+    if let Some((other, distance)) = nearest {
+        let other = told(app, other).id;
+        let text = format!("{distance:.4} to {}", other.chars().take(40).collect::<String>());
+        cell(nearest_left, note_left, text, &small, if over_nearest { theme.exact } else { theme.ink_soft });
+    }
+    let note_ink = if app.uniqueness.state.listing.sets { theme.ink_soft } else { theme.attention };
+    painter.text(egui::pos2(rect.right() - 8.0, y), Align2::RIGHT_CENTER, entry.note, small, note_ink);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, format!("Sample {id}, score {score}")));
+    let hint = if over_nearest { "Walk to its nearest other" } else { "Read it" };
+    let response = response.on_hover_text(hint);
     if response.clicked() {
         app.commands.push(Command::Uniqueness(UniquenessCommand::LookAt(entry.row)));
+        if let Some((other, _)) = nearest.filter(|_| over_nearest) {
+            app.commands.push(Command::Uniqueness(UniquenessCommand::LookAt(other)));
+        }
     }
 }
 
@@ -213,7 +221,7 @@ pub fn strong(text: String) -> RichText {
     RichText::new(text).family(theme::medium())
 }
 
-/// "1 neighbour", "5 neighbours".
+/// "1 nearest other", "5 nearest others".
 pub fn neighbours(k: usize) -> String {
     counted(k, "nearest other", "nearest others")
 }

@@ -11,7 +11,7 @@ use super::data_panel::{edit, label};
 use super::state::{Save, Typed};
 use super::{UniquenessCommand, heading, share};
 use crate::compute::figures::{count, counted};
-use crate::compute::uniqueness::{Fate, Rules};
+use crate::compute::uniqueness::Rules;
 use crate::video::scene::{fixed, ticks};
 
 pub fn rules(app: &mut App, ui: &mut egui::Ui) {
@@ -45,41 +45,9 @@ pub fn rules(app: &mut App, ui: &mut egui::Ui) {
         && let Ok(rules) = typed
         && rules.check().is_ok()
     {
-        let as_typed = state.typed.clone();
         app.commands.push(Command::Uniqueness(UniquenessCommand::SetRules(rules)));
-        // What is typed stays as it is typed.
-        app.uniqueness.state.typed = as_typed;
-    }
-    let wrong = match typed {
-        Err(field) => Some(format!("{field}: expected a number, like 0.25")),
-        Ok(rules) => rules.check().err().map(|error| error.to_string()),
-    };
-    if let Some(wrong) = wrong {
-        ui.add(egui::Label::new(RichText::new(wrong).small().color(app.theme.wrong)).wrap());
     }
     let state = &app.uniqueness.state;
-    match state.selected.as_ref().filter(|selected| selected.selection.rules == shown) {
-        Some(selected) => {
-            let selection = &selected.selection;
-            let kept = selection.kept();
-            ui.label(RichText::new(format!("{} kept", share(kept, found.samples()))).family(theme::medium()));
-            for (fate, why) in [
-                (Fate::Below, "below the lower threshold"),
-                (Fate::Above, "above the upper threshold"),
-                (Fate::Duplicate(0), "near-duplicates of a kept one"),
-                (Fate::Surplus, "beyond the number to keep"),
-            ] {
-                let dropped = selection.count(|other| other.name() == fate.name());
-                if dropped > 0 {
-                    let text = format!("{} {why}", count(dropped));
-                    ui.label(RichText::new(text).small().color(app.theme.ink_soft));
-                }
-            }
-        }
-        None => {
-            ui.label(RichText::new("Selecting…").color(app.theme.ink_soft));
-        }
-    }
     let (can_undo, can_redo) = (!state.undo.is_empty(), !state.redo.is_empty());
     let send = |app: &mut App, command| app.commands.push(Command::Uniqueness(command));
     ui.horizontal(|ui| {
@@ -109,6 +77,32 @@ pub fn rules(app: &mut App, ui: &mut egui::Ui) {
             app.commands.push(Command::Pick(Pick::Selection));
         }
     });
+    ui.add_space(4.0);
+    let wrong = match typed {
+        Err(field) => Some(format!("{field}: expected a number, like 0.25")),
+        Ok(rules) => rules.check().err().map(|error| error.to_string()),
+    };
+    if let Some(wrong) = wrong {
+        ui.add(egui::Label::new(RichText::new(wrong).small().color(app.theme.wrong)).wrap());
+    }
+    match app.uniqueness.state.selected.as_ref().filter(|selected| selected.selection.rules == shown) {
+        Some(selected) => {
+            let kept = format!("{} kept", share(selected.kept, found.samples()));
+            ui.label(RichText::new(kept).family(theme::medium()));
+            for (reason, dropped) in selected.dropped.into_iter().filter(|&(_, dropped)| dropped > 0) {
+                let why = match reason {
+                    "below" => "below the lower threshold",
+                    "above" => "above the upper threshold",
+                    "duplicate" => "near-duplicates of a kept one",
+                    _ => "beyond the number to keep",
+                };
+                ui.label(RichText::new(format!("{} {why}", count(dropped))).small().color(app.theme.ink_soft));
+            }
+        }
+        None => {
+            ui.label(RichText::new("Selecting…").color(app.theme.ink_soft));
+        }
+    }
 }
 
 /// How many samples remain over ε; a click takes that ε.

@@ -5,31 +5,35 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::super::work::{Slot, on_own_threads};
-use super::state::{Binned, Form, Found, Listing, Look, Save, Selected, Shown, Sort, Told};
+use super::state::{Binned, Form, Found, Listing, Look, Save, SaveForm, Selected, Shown, Sort, Told};
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{bytes, counted};
 use crate::compute::histogram::{Bins, Histogram};
 use crate::compute::uniqueness::journal::find_all;
 use crate::compute::uniqueness::lists;
-use crate::compute::uniqueness::{Fate, Near, Params, Rules, SavedSelection, Searcher, Selection, ThinningCurve};
-use crate::compute::vectors::{Dataset, Embeddings, Text, Texts, describe_embeddings};
+use crate::compute::uniqueness::{
+    Fate, Near, Params, Rules, Samples, SavedSelection, Searcher, Selection, ThinningCurve,
+};
+use crate::compute::vectors::{Dataset, Text, Texts, VectorFile, describe_embeddings, scratch_beside};
 use crate::job::{Monitor, Progress};
+use crate::video::uniqueness::cumulative;
 use crate::video::{Look as FrameLook, UniquenessPicture};
 
-/// Pairs that were found, how many samples remain over ε, and what is selected.
+/// Pairs that were found, and how many samples remain over ε.
 pub type Curve = Result<(Arc<Near>, ThinningCurve)>;
 
 /// All work of the view.
 pub struct Jobs {
     pub look: Slot<Look>,
-    pub scoring: Slot<Result<Found>>,
+    /// With the selection that is to be applied, if one was opened.
+    pub scoring: Slot<Result<(Found, Option<SavedSelection>)>>,
     pub binning: Slot<Result<Binned>>,
     pub curve: Slot<Curve>,
     pub selection: Slot<Result<(Option<Arc<Near>>, Selected)>>,
     pub listing: Slot<Result<Vec<u32>>>,
     pub texts: Slot<Vec<(u32, Told)>>,
-    pub saving: Slot<Result<String>>,
+    pub saving: Slot<(SaveForm, Result<Saved>)>,
     pub opening: Slot<Result<SavedSelection>>,
 }
 
@@ -98,7 +102,7 @@ pub fn look(form: &Form) -> Look {
     Look {
         embeddings: said(&form.embeddings, &|path| describe_embeddings(path, dim)),
         dataset: said(&form.dataset, &|path| {
-            let size = crate::compute::vectors::VectorFile::file_size(path)?;
+            let size = VectorFile::file_size(path)?;
             Ok(bytes(size))
         }),
         form: form.clone(),
@@ -108,19 +112,8 @@ pub fn look(form: &Form) -> Look {
 /// Scores the samples.
 pub fn score(params: Params, is_demo: bool, monitor: &Monitor) -> Result<Found> {
     let started = Instant::now();
-    monitor.begin("opening embeddings", "rows", 0);
-    let scratch = params.embeddings.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let embeddings = Embeddings::open(&params.embeddings, params.dim, scratch, monitor)?;
-    let (k, _) = Params::k_for(params.k, embeddings.rows())?;
-    let dataset = params.dataset.as_deref().map(|path| Dataset::open(path, monitor)).transpose()?;
-    if let Some(dataset) = dataset.as_ref().filter(|dataset| dataset.len() != embeddings.rows()) {
-        return Err(Error::CountsDiffer {
-            samples: dataset.len(),
-            rows: embeddings.rows(),
-            dataset: dataset.path().to_owned(),
-            embeddings: embeddings.path().to_owned(),
-        });
-    }
+    let scratch = scratch_beside(&params.embeddings);
+    let Samples { embeddings, dataset, k, warnings } = Samples::open(&params, &scratch, monitor)?;
     let texts = match (&dataset, Texts::path_beside(&params.embeddings)) {
         (None, Some(path)) => match Texts::open(&path, monitor) {
             Err(Error::Cancelled) => return Err(Error::Cancelled),
@@ -129,7 +122,7 @@ pub fn score(params: Params, is_demo: bool, monitor: &Monitor) -> Result<Found> 
         },
         _ => None,
     };
-    let neighbours = on_own_threads(|| {
+    let (neighbours, _) = on_own_threads(|| {
         let searcher = Searcher::new(&embeddings, params.distance, params.memory_budget, monitor)?;
         find_all(&searcher, k, None, monitor)
     })?;
@@ -138,17 +131,20 @@ pub fn score(params: Params, is_demo: bool, monitor: &Monitor) -> Result<Found> 
     sorted.sort_unstable_by(f64::total_cmp);
     let fingerprint = embeddings.fingerprint()?;
     let secs = started.elapsed().as_secs_f64();
+    let texts = Mutex::new(texts);
     Ok(Found {
         params,
         embeddings,
         dataset,
-        texts: Mutex::new(texts),
+        texts,
+        scratch,
         neighbours,
         scores,
         sorted,
         fingerprint,
         secs,
         is_demo,
+        warnings,
     })
 }
 
@@ -170,7 +166,9 @@ pub fn bin(found: &Found, range: Option<(f64, f64)>, bins: usize) -> Result<Binn
     let all = (found.sorted[0], found.sorted[found.samples() - 1]);
     let (low, high) = range.unwrap_or(all);
     let bins = Bins::new(low, high, bins)?;
-    Ok(Binned { histogram: Histogram::of_values(found.scores.iter().copied(), bins) })
+    let histogram = Histogram::of_values(found.scores.iter().copied(), bins);
+    let cumulative = cumulative(&found.sorted, bins);
+    Ok(Binned { histogram, cumulative })
 }
 
 /// How many samples remain over ε.
@@ -178,7 +176,7 @@ pub fn curve(found: &Found, monitor: &Monitor) -> Curve {
     const STEPS: usize = 60;
     on_own_threads(|| {
         let searcher = searcher_of(found, monitor)?;
-        let near = Near::for_curve(&searcher, &found.neighbours, found.scratch(), monitor)?;
+        let near = Near::for_curve(&searcher, &found.neighbours, &found.scratch, monitor)?;
         let curve = near.curve(STEPS, monitor)?;
         Ok((Arc::new(near), curve))
     })
@@ -197,21 +195,34 @@ pub fn select(
 ) -> Result<(Option<Arc<Near>>, Selected)> {
     rules.check()?;
     let epsilon = rules.dedupe.unwrap_or(0.0);
-    let near = match near.filter(|near| near.reach >= epsilon) {
-        Some(near) => near,
-        None => on_own_threads(|| {
-            let searcher = searcher_of(found, monitor)?;
-            Near::find(&searcher, &found.neighbours, epsilon, found.scratch(), monitor).map(Arc::new)
-        })?,
-    };
-    let selection = Selection::make(&found.scores, Some(&near), rules)?;
+    let (near, selection) = on_own_threads(|| {
+        let searcher = searcher_of(found, monitor)?;
+        let near = match near.filter(|near| near.reach >= epsilon) {
+            Some(near) => near,
+            None => Arc::new(Near::find(&searcher, &found.neighbours, epsilon, &found.scratch, monitor)?),
+        };
+        let k = found.neighbours.k;
+        let selection = Selection::make(&searcher, k, &found.scores, Some(&near), rules, &found.scratch, monitor)?;
+        Ok::<_, Error>((near, selection))
+    })?;
+    // As the thinning sees them: among those that the thresholds leave.
+    let takes_part = |row: usize| !matches!(selection.fates[row], Fate::Below | Fate::Above);
     let mut sets: Vec<Vec<u32>> = vec![Vec::new(); found.samples()];
-    for (row, representative) in near.representatives(epsilon, |_| true).into_iter().enumerate() {
+    for (row, representative) in near.representatives(epsilon, takes_part).into_iter().enumerate() {
         sets[representative as usize].push(row as u32);
     }
     sets.retain(|set| set.len() > 1);
     sets.sort_by_key(|set| (std::cmp::Reverse(set.len()), set[0]));
-    Ok((Some(near), Selected { selection, sets, epsilon }))
+    let mut set_starts = Vec::with_capacity(sets.len());
+    let mut members = 0;
+    for set in &sets {
+        set_starts.push(members);
+        members += set.len();
+    }
+    let count = |name: &str| selection.count(|fate| fate.name() == name);
+    let dropped = ["below", "above", "duplicate", "surplus"].map(|name| (name, count(name)));
+    let kept = selection.kept();
+    Ok((Some(near), Selected { selection, kept, dropped, sets, set_starts, members, epsilon }))
 }
 
 /// The samples to be listed, in their order.
@@ -252,10 +263,20 @@ pub fn list(found: &Found, selected: Option<&Selected>, listing: &Listing, monit
     Ok(rows)
 }
 
+/// How a save went.
+#[derive(Debug)]
+pub enum Saved {
+    /// In words.
+    Done(String),
+    /// There is a file of this name; the user must say that it is to be replaced.
+    Exists,
+}
+
 /// What a save needs.
 pub struct SaveRequest {
     pub what: Save,
     pub path: PathBuf,
+    pub replace: bool,
     pub rules: Rules,
     pub selected: Option<Arc<Selected>>,
     pub binned: Option<Arc<Binned>>,
@@ -263,7 +284,16 @@ pub struct SaveRequest {
 }
 
 /// Writes a file; says in words what was written.
-pub fn save(found: &Found, request: &SaveRequest, monitor: &Monitor) -> Result<String> {
+pub fn save(found: &Found, request: &SaveRequest, monitor: &Monitor) -> Result<Saved> {
+    let path = &request.path;
+    let is_there = path.exists() || (request.what == Save::Lists && dropped_beside(path).exists());
+    if is_there && !request.replace {
+        return Ok(Saved::Exists);
+    }
+    write(found, request, monitor).map(Saved::Done)
+}
+
+fn write(found: &Found, request: &SaveRequest, monitor: &Monitor) -> Result<String> {
     let path = &request.path;
     let inputs: Vec<&Path> =
         [Some(found.embeddings.path()), found.dataset.as_ref().map(Dataset::path)].into_iter().flatten().collect();
@@ -304,6 +334,7 @@ pub fn save(found: &Found, request: &SaveRequest, monitor: &Monitor) -> Result<S
 pub fn picture<'a>(found: &Found, binned: &'a Binned, rules: Rules, look: FrameLook) -> UniquenessPicture<'a> {
     UniquenessPicture {
         histogram: &binned.histogram,
+        cumulative: &binned.cumulative,
         k: found.neighbours.k,
         distance: found.params.distance,
         rules,

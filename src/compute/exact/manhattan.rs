@@ -22,8 +22,9 @@ use crate::job::Monitor;
 const TILE_BYTES: usize = 384 << 10;
 /// Queries that are searched in one go at most.
 const PASS_QUERIES: usize = 6144;
-/// Rows by which the codes are laid out.
+/// Rows by which the codes are laid out, and their bytes (as float64) at most.
 const SAMPLE_ROWS: usize = 2048;
+const SAMPLE_BYTES: usize = 16 << 20;
 
 /// How values become codes.
 #[derive(Debug, Clone)]
@@ -40,7 +41,8 @@ impl Coding {
     /// Lays the codes out by a sample of `rows` of `file`: of several steps the one that loses least.
     fn of(file: &VectorFile, num_docs: usize, level: Level) -> Self {
         let dim = file.dim();
-        let sample: Vec<usize> = (0..num_docs).step_by(num_docs.div_ceil(SAMPLE_ROWS).max(1)).collect();
+        let sample: Vec<usize> =
+            (0..num_docs).step_by(num_docs.div_ceil(SAMPLE_ROWS.min(SAMPLE_BYTES / (8 * dim)).max(1)).max(1)).collect();
         let mut centres = vec![0.0f64; dim];
         for &row in &sample {
             centres.iter_mut().zip(file.row(row)).for_each(|(sum, &value)| *sum += f64::from(value));

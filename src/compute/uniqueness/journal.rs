@@ -1,7 +1,7 @@
 //! What was found so far, on disk beside the output, so that a killed search goes on where it was.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -25,122 +25,137 @@ impl Keep {
     }
 }
 
-/// The k nearest others of all samples.
+/// The k nearest others of all samples, and what is to be called [`Journal::done`] once they are put to use.
 ///
-/// `keep`: a search of the same file, k and distance that was killed or cancelled goes on with what was found;
-/// when all is found, nothing of it is left.
+/// `keep`: a search of the same file, k and distance that was killed or cancelled goes on with what was found.
 ///
 /// # Errors
 /// As of [`Searcher::search`]; a journal that cannot be written, or is in use by another process.
-pub fn find_all(searcher: &Searcher<'_>, k: usize, keep: Option<&Keep>, monitor: &Monitor) -> Result<Neighbours> {
-    let samples = searcher.embeddings().rows();
+pub fn find_all(
+    searcher: &Searcher<'_>,
+    k: usize,
+    keep: Option<&Keep>,
+    monitor: &Monitor,
+) -> Result<(Neighbours, Journal)> {
+    let embeddings = searcher.embeddings();
+    let samples = embeddings.rows();
     let needed = samples as u64 * Neighbours::bytes_of(k);
-    if needed > searcher.budget().saturating_mul(4) {
-        return Err(Error::MemoryBudget { needed, budget: searcher.budget().saturating_mul(4) });
+    if needed > searcher.budget() {
+        return Err(Error::MemoryBudget { needed, budget: searcher.budget() });
     }
     let started = Instant::now();
     let mut found = Neighbours { k, rows: Vec::new(), distances: Vec::new() };
+    let mut journal = Journal::default();
+    if let Some(keep) = keep {
+        journal.path = Some(keep.path.clone());
+        let (distance, dim, fingerprint) = (searcher.distance().name(), embeddings.dim(), embeddings.fingerprint()?);
+        journal.header = format!("{distance} {k} {samples} {dim} {fingerprint:016x}\n");
+        journal.resume(&mut found, samples)?;
+    }
     let worth_keeping = keep.map_or(Duration::MAX, |keep| keep.worth_keeping);
-    let mut journal = match keep {
-        Some(keep) => {
-            let header = format!("{} {k} {:016x}\n", searcher.distance().name(), searcher.embeddings().fingerprint()?);
-            let mut journal = Journal { path: keep.path.clone(), header, file: None, written: 0 };
-            journal.resume(&mut found, samples)?;
-            Some(journal)
-        }
-        None => None,
-    };
     let first = found.samples();
-    let outcome = searcher.search(k, &Wanted::Range(first..samples), monitor, |pass| {
+    let outcome = searcher.search(k, &Wanted::Range(first..samples), "finding neighbours", monitor, |pass| {
         found.rows.extend(pass.rows);
         found.distances.extend(pass.distances);
-        match &mut journal {
-            Some(journal) if started.elapsed() > worth_keeping / 2 || journal.file.is_some() => journal.write(&found),
-            _ => Ok(()),
-        }
+        if started.elapsed() > worth_keeping / 2 || journal.file.is_some() { journal.write(&found) } else { Ok(()) }
     });
-    match (&outcome, journal) {
-        (Ok(()), Some(journal)) => journal.remove(),
-        (Err(_), Some(journal)) if first == 0 && started.elapsed() < worth_keeping => journal.remove(),
-        _ => {}
+    match outcome {
+        Ok(()) => Ok((found, journal)),
+        Err(error) => {
+            if first == 0 && started.elapsed() < worth_keeping && journal.file.is_some() {
+                journal.done();
+            }
+            Err(error)
+        }
     }
-    outcome?;
-    Ok(found)
 }
 
-struct Journal {
-    path: PathBuf,
+/// What was found so far, on disk. Dropped without [`Journal::done`] it stays.
+#[derive(Debug, Default)]
+pub struct Journal {
+    path: Option<PathBuf>,
     header: String,
     file: Option<File>,
     /// Samples in the file.
     written: usize,
+    /// The file is of another search that nobody goes on with.
+    is_foreign: bool,
 }
 
 impl Journal {
     /// Takes over what an earlier search of the same left.
     fn resume(&mut self, found: &mut Neighbours, samples: usize) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(Error::Read { source, path: path.clone() }),
+        };
+        lock(&file, path)?;
         let mut bytes = Vec::new();
-        match OpenOptions::new().read(true).write(true).open(&self.path) {
-            Ok(mut file) => {
-                lock(&file, &self.path)?;
-                file.read_to_end(&mut bytes).map_err(Error::read(&self.path))?;
-                let Some(records) = bytes.strip_prefix(self.header.as_bytes()) else { return Ok(()) };
-                let size = found.k * 12;
-                let whole = (records.len() / size).min(samples);
-                for record in records.chunks_exact(size).take(whole) {
-                    let (rows, distances) = record.split_at(found.k * 4);
-                    found.rows.extend(rows.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)));
-                    found.distances.extend(distances.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)));
-                }
-                // A torn record at the end goes.
-                let end = (self.header.len() + whole * size) as u64;
-                file.set_len(end).map_err(Error::write(&self.path))?;
-                use std::io::Seek;
-                file.seek(std::io::SeekFrom::Start(end)).map_err(Error::write(&self.path))?;
-                (self.file, self.written) = (Some(file), whole);
-                Ok(())
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(Error::Read { source, path: self.path.clone() }),
+        file.read_to_end(&mut bytes).map_err(Error::read(path))?;
+        let size = found.k * RECORD;
+        let records =
+            bytes.strip_prefix(self.header.as_bytes()).map(|records| records.chunks_exact(size).take(samples));
+        let rows_of = |record: &[u8]| -> Vec<u32> {
+            record[..found.k * 4].as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
+        };
+        let are_rows = |record: &[u8]| rows_of(record).into_iter().all(|row| (row as usize) < samples);
+        let Some(records) = records.filter(|records| records.clone().all(are_rows)) else {
+            self.is_foreign = true;
+            return Ok(());
+        };
+        let whole = records.len();
+        let mut rows = Vec::with_capacity(whole * found.k);
+        for record in records {
+            rows.extend(rows_of(record));
+            let distances = record[found.k * 4..].as_chunks::<8>().0;
+            found.distances.extend(distances.iter().map(|bytes| f64::from_le_bytes(*bytes)));
         }
+        found.rows = rows;
+        // A torn record at the end goes.
+        let end = (self.header.len() + whole * size) as u64;
+        file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(Error::write(path))?;
+        (self.file, self.written) = (Some(file), whole);
+        Ok(())
     }
 
     fn write(&mut self, found: &Neighbours) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
         let file = match &mut self.file {
             Some(file) => file,
             None => {
                 let mut options = OpenOptions::new();
-                let mut file = options
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(&self.path)
-                    .map_err(Error::write(&self.path))?;
-                lock(&file, &self.path)?;
-                file.set_len(0)
-                    .and_then(|()| file.write_all(self.header.as_bytes()))
-                    .map_err(Error::write(&self.path))?;
+                let mut file =
+                    options.write(true).create(true).truncate(false).open(path).map_err(Error::write(path))?;
+                lock(&file, path)?;
+                file.set_len(0).and_then(|()| file.write_all(self.header.as_bytes())).map_err(Error::write(path))?;
+                self.is_foreign = false;
                 self.file.insert(file)
             }
         };
         let k = found.k;
-        let mut bytes = Vec::with_capacity((found.samples() - self.written) * k * 12);
+        let mut bytes = Vec::with_capacity((found.samples() - self.written) * k * RECORD);
         for row in self.written..found.samples() {
             found.rows[row * k..(row + 1) * k].iter().for_each(|row| bytes.extend(row.to_le_bytes()));
             found.distances[row * k..(row + 1) * k].iter().for_each(|distance| bytes.extend(distance.to_le_bytes()));
         }
-        file.write_all(&bytes).map_err(Error::write(&self.path))?;
+        file.write_all(&bytes).map_err(Error::write(path))?;
         self.written = found.samples();
         Ok(())
     }
 
-    fn remove(self) {
-        if self.file.is_some() {
+    /// Removes the file: what was found is where it belongs.
+    pub fn done(self) {
+        if let Some(path) = self.path.filter(|_| self.file.is_some() || self.is_foreign) {
             // If it stays, the next search of the same takes it over and one of another replaces it.
-            std::fs::remove_file(&self.path).ok();
+            std::fs::remove_file(&path).ok();
         }
     }
 }
+
+/// Bytes of a neighbour: its row and its distance.
+const RECORD: usize = 12;
 
 fn lock(file: &File, path: &Path) -> Result<()> {
     rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
@@ -162,13 +177,14 @@ mod tests {
         let embeddings = Embeddings::open(&path, Some(dim), folder.path(), &Monitor::new()).expect("opens");
         let searcher =
             |budget: u64| Searcher::new(&embeddings, Distance::Manhattan, budget, &Monitor::new()).expect("finite");
-        let whole = find_all(&searcher(1 << 30), 3, None, &Monitor::new()).expect("found");
+        let (whole, _) = find_all(&searcher(1 << 30), 3, None, &Monitor::new()).expect("found");
 
         // Little memory, so that there are many passes; cancelled after the first few.
         let keep = Keep { path: folder.path().join(".journal"), worth_keeping: Duration::ZERO };
         let (small, monitor) = (searcher(1 << 20), Monitor::new());
-        let mut journal = Journal { path: keep.path.clone(), header: String::new(), file: None, written: 0 };
-        journal.header = format!("manhattan 3 {:016x}\n", embeddings.fingerprint().expect("readable"));
+        let fingerprint = embeddings.fingerprint().expect("readable");
+        let header = format!("manhattan 3 400 5 {fingerprint:016x}\n");
+        let mut journal = Journal { path: Some(keep.path.clone()), header, ..Journal::default() };
         let part =
             Neighbours { k: 3, rows: whole.rows[..3 * 150].to_vec(), distances: whole.distances[..3 * 150].to_vec() };
         journal.write(&part).expect("written");
@@ -184,15 +200,18 @@ mod tests {
         assert_eq!(std::fs::read(&keep.path).expect("it stays").len(), bytes.len() - 3);
 
         let monitor = Monitor::new();
-        let found = find_all(&small, 3, Some(&keep), &monitor).expect("found");
+        let (found, journal) = find_all(&small, 3, Some(&keep), &monitor).expect("found");
         assert_eq!(found, whole);
+        assert!(keep.path.exists(), "it stays until the result is written");
+        journal.done();
         assert_eq!(monitor.progress().total, 250 * rows as u64, "only what was missing was searched");
         assert!(!keep.path.exists(), "nothing is left");
 
         // Of another search it is replaced.
         std::fs::write(&keep.path, "euclidean 3 0000\nrubbish").expect("written");
-        let found = find_all(&small, 3, Some(&keep), &Monitor::new()).expect("found");
+        let (found, journal) = find_all(&small, 3, Some(&keep), &Monitor::new()).expect("found");
         assert_eq!(found, whole);
+        journal.done();
         assert!(!keep.path.exists());
     }
 }

@@ -25,6 +25,11 @@ impl Ids<'_> {
         }
     }
 
+    /// Fails if the dataset was cut off since it was opened: what was read of it since is then not to be written.
+    fn check(&self) -> Result<()> {
+        self.0.map_or(Ok(()), Dataset::check_size)
+    }
+
     /// The id of `row` as a reader says it: a string without its quotes.
     pub fn plain(&self, row: usize) -> String {
         let mut json = String::new();
@@ -38,6 +43,7 @@ fn write_lines(
     path: &Path,
     header: &str,
     rows: impl Iterator<Item = usize>,
+    ids: Ids<'_>,
     line: impl Fn(usize, &mut String),
     monitor: &Monitor,
 ) -> Result<()> {
@@ -48,10 +54,12 @@ fn write_lines(
         text.push('\n');
         monitor.advance(1)?;
         if text.len() >= TOGETHER {
+            ids.check()?;
             file.append(text.as_bytes())?;
             text.clear();
         }
     }
+    ids.check()?;
     file.append(text.as_bytes())?;
     file.commit()
 }
@@ -64,7 +72,7 @@ pub fn write_scores(path: &Path, ids: Ids<'_>, scores: &[f64], monitor: &Monitor
         line(row, text);
         text.push('}');
     };
-    write_lines(path, "", 0..scores.len(), whole, monitor)
+    write_lines(path, "", 0..scores.len(), ids, whole, monitor)
 }
 
 /// The beginning of a line, without the closing brace.
@@ -93,7 +101,7 @@ pub fn write_neighbours(path: &Path, ids: Ids<'_>, neighbours: &Neighbours, moni
         }
         text.push_str("]}");
     };
-    write_lines(path, "", 0..neighbours.samples(), line, monitor)
+    write_lines(path, "", 0..neighbours.samples(), ids, line, monitor)
 }
 
 /// Kept or dropped samples in their order: id and score, and of dropped ones why (`below`, `above`, `duplicate`
@@ -135,7 +143,7 @@ pub fn write_selected(
         }
         text.push('}');
     };
-    write_lines(path, header, rows.into_iter(), line, monitor)
+    write_lines(path, header, rows.into_iter(), ids, line, monitor)
 }
 
 /// Quoted where CSV (RFC 4180) needs it.

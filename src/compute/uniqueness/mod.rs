@@ -10,7 +10,7 @@ pub mod search;
 pub mod selection;
 pub mod thinning;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub use thinning::{Near, ThinningCurve};
 
 use super::error::{Error, Result};
 use super::figures::{count, counted};
+use super::vectors::{Dataset, Embeddings};
+use crate::job::Monitor;
 
 /// How far two samples are apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -102,6 +104,40 @@ impl Params {
         let warning =
             format!("k = {} is not less than the {} samples; lowered to {}", count(k), count(samples), count(lowered));
         Ok((lowered, Some(warning)))
+    }
+}
+
+/// What the params name, opened and found to fit together.
+#[derive(Debug)]
+pub struct Samples {
+    pub embeddings: Embeddings,
+    pub dataset: Option<Dataset>,
+    /// As many as the samples allow.
+    pub k: usize,
+    /// What a user should know.
+    pub warnings: Vec<String>,
+}
+
+impl Samples {
+    /// Opens embeddings and dataset. `scratch`: a folder for what must be converted.
+    ///
+    /// # Errors
+    /// What [`Embeddings::open`], [`Dataset::open`] and [`Params::k_for`] find; counts that differ; cancelled.
+    pub fn open(params: &Params, scratch: &Path, monitor: &Monitor) -> Result<Self> {
+        monitor.begin("opening embeddings", "rows", 0);
+        let embeddings = Embeddings::open(&params.embeddings, params.dim, scratch, monitor)?;
+        let (k, lowered) = Params::k_for(params.k, embeddings.rows())?;
+        let dataset = params.dataset.as_deref().map(|path| Dataset::open(path, monitor)).transpose()?;
+        if let Some(dataset) = dataset.as_ref().filter(|dataset| dataset.len() != embeddings.rows()) {
+            return Err(Error::CountsDiffer {
+                samples: dataset.len(),
+                rows: embeddings.rows(),
+                dataset: dataset.path().to_owned(),
+                embeddings: embeddings.path().to_owned(),
+            });
+        }
+        let warnings = lowered.into_iter().chain(dataset.as_ref().and_then(Dataset::warning)).collect();
+        Ok(Self { embeddings, dataset, k, warnings })
     }
 }
 

@@ -4,6 +4,7 @@
 //! in float64 on the values as they are stored. Where these are finer than float32 (float64 files), every row
 //! moved by at most its radius when it was rounded, so all others are at least
 //! d(last one found) − radius − largest radius away; a row for which that proves nothing is searched one by one.
+//! Under cosine products are rounded, which near 1 is much of 1 − cos: there the same proof is asked of all rows.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -20,8 +21,11 @@ use crate::compute::metric::Metric;
 use crate::compute::vectors::Embeddings;
 use crate::job::Monitor;
 
-/// Others found beyond the k nearest where float32 only approximates the rows.
+/// Others found beyond the k nearest where the order in which they are found is not that of the distances to
+/// the last digit: rows that float32 only approximates, and cosine, which is found by products that are rounded.
 const SPARE: usize = 8;
+/// Rows that are searched for at once at most, so that what is found can be written down often.
+const MOST_PASS: usize = 1 << 15;
 /// Rows by which the engine tunes itself.
 const SAMPLE: usize = 384;
 
@@ -127,8 +131,8 @@ impl<'a> Searcher<'a> {
         let radius = match self.distance {
             Distance::Manhattan => sum(moved()),
             Distance::Euclidean => sum(moved().map(|moved| moved * moved)).sqrt(),
-            // ‖x/‖x‖ − y/‖y‖‖ ≤ 2 ‖x − y‖ / ‖x‖
-            Distance::Cosine => 2.0 * sum(moved().map(|moved| moved * moved)).sqrt() * self.scales[row],
+            // ‖x/‖x‖ − y/‖y‖‖ ≤ 2 ‖x − y‖ / ‖x‖; twice, since float32 rows are divided by norms of float64 ones.
+            Distance::Cosine => 4.0 * sum(moved().map(|moved| moved * moved)).sqrt() * self.scales[row],
         };
         radius * (1.0 + 1e-9)
     }
@@ -170,7 +174,7 @@ impl<'a> Searcher<'a> {
 
     /// The `k` nearest others of the wanted rows, pass by pass in their order; `take` gets each pass.
     ///
-    /// `1 ≤ k < rows`. `monitor` tells progress by pairs.
+    /// `1 ≤ k < rows`. `monitor` tells progress by pairs, as `stage`.
     ///
     /// # Errors
     /// Cancelled; a file that shrank; a memory budget that is too small; what `take` returns.
@@ -178,6 +182,7 @@ impl<'a> Searcher<'a> {
         &self,
         k: usize,
         wanted: &Wanted<'_>,
+        stage: &str,
         monitor: &Monitor,
         mut take: impl FnMut(Neighbours) -> Result<()>,
     ) -> Result<()> {
@@ -186,7 +191,7 @@ impl<'a> Searcher<'a> {
         if wanted.len() == 0 {
             return Ok(());
         }
-        let spare = if self.embeddings.is_float32() { 0 } else { SPARE };
+        let spare = if self.finds_in_order() { 0 } else { SPARE };
         let found = (k + 1 + spare).min(rows);
         let engine = self.engine(found, wanted.len(), monitor)?;
         let pass = match &engine {
@@ -194,10 +199,10 @@ impl<'a> Searcher<'a> {
             AnyEngine::Manhattan(engine) => engine.pass_queries(),
         };
         let pairs = |queries: usize| queries as u64 * rows as u64;
-        monitor.begin("finding neighbours", "pairs", pairs(wanted.len()));
+        monitor.begin(stage, "pairs", pairs(wanted.len()));
         for first in (0..wanted.len()).step_by(pass) {
             let places = first..(first + pass).min(wanted.len());
-            self.embeddings.vectors.check_size()?;
+            self.embeddings.check_size()?;
             let queries = self.queries(wanted, places.clone());
             let docs = match &engine {
                 AnyEngine::Products(engine, _) => {
@@ -225,7 +230,7 @@ impl<'a> Searcher<'a> {
         let (_, size) = Choice::make(Kernel::Auto, &demand, Dot::within(self.level)).fit(self.budget, &demand)?;
         let sample = vectors.rows_in(0..SAMPLE.min(vectors.rows()));
         let engine = Engine::new(vectors, vectors.rows(), metric, found, size, self.level, sample, monitor)?;
-        Ok(AnyEngine::Products(engine, size.pass_queries))
+        Ok(AnyEngine::Products(engine, size.pass_queries.min(MOST_PASS)))
     }
 
     fn queries(&self, wanted: &Wanted<'_>, places: Range<usize>) -> Cow<'_, [f32]> {
@@ -268,7 +273,9 @@ impl<'a> Searcher<'a> {
                     nearest.extend(others.map(|doc| (self.distance64(row, values, doc as usize, buffer), doc)));
                 }
                 nearest.sort_unstable_by(nearer);
-                if !self.embeddings.is_float32() && !self.is_proven(k, row, docs, nearest) {
+                if !self.finds_in_order() && !self.is_proven(k, row, docs, nearest) {
+                    self.embeddings.check_size()?;
+                    self.embeddings.read_row(row, values);
                     self.search_all(k, row, values, buffer, nearest, monitor)?;
                 }
                 for ((row, distance), &(measured, doc)) in rows.iter_mut().zip(distances).zip(nearest.iter()) {
@@ -280,15 +287,29 @@ impl<'a> Searcher<'a> {
         Ok(result)
     }
 
+    /// Whether rows are found in the order of their distances.
+    fn finds_in_order(&self) -> bool {
+        self.embeddings.is_float32() && self.distance != Distance::Cosine
+    }
+
     /// Whether no row that was not found can be nearer than the k-th of `nearest`.
     fn is_proven(&self, k: usize, row: usize, docs: &[u32], nearest: &[(f64, u32)]) -> bool {
         if docs.len() == self.embeddings.rows() {
             return true;
         }
         let (Some(&(kth, _)), Some(&last)) = (nearest.get(k - 1), docs.last()) else { return false };
-        let last = self.as_metric(self.distance32(row, last as usize));
-        let bound = last * (1.0 - 1e-9) - self.radii[row] - self.largest_radius;
-        self.as_metric(kth) * (1.0 + 1e-9) < bound
+        // Nothing is nearer than at 0.
+        if kth == 0.0 {
+            return true;
+        }
+        let last = self.distance32(row, last as usize);
+        let last = match self.distance {
+            // Of two products that decide the order, each is rounded by at most (dim + 8) · 2⁻⁵³, amply.
+            Distance::Cosine => (last - 8.0 * (self.embeddings.dim() as f64 + 16.0) * f64::EPSILON).max(0.0),
+            Distance::Euclidean | Distance::Manhattan => last,
+        };
+        let radius = self.radii.get(row).copied().unwrap_or(0.0) + self.largest_radius;
+        self.as_metric(kth) * (1.0 + 1e-9) < self.as_metric(last) * (1.0 - 1e-9) - radius
     }
 
     /// Measures all others of a row.
@@ -305,6 +326,7 @@ impl<'a> Searcher<'a> {
         nearest.clear();
         for first in (0..self.embeddings.rows()).step_by(TOGETHER) {
             monitor.check()?;
+            self.embeddings.check_size()?;
             let others = (first..(first + TOGETHER).min(self.embeddings.rows())).filter(|&other| other != row);
             nearest.extend(others.map(|other| (self.distance64(row, values, other, buffer), other as u32)));
             if nearest.len() > k {

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::search::{Searcher, Wanted};
 use super::thinning::Near;
 use super::{Distance, Params};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::{Error, Result};
+use crate::job::Monitor;
 
 /// What drops samples, in this order; each looks only at what those before it left.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -22,7 +24,7 @@ pub struct Rules {
     /// Of each set of samples within this distance one is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedupe: Option<f64>,
-    /// The highest scores are kept, as many as this.
+    /// The highest scores are kept, as many as this; after thinning, the scores among what it leaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<usize>,
 }
@@ -38,16 +40,16 @@ impl Rules {
         let refused =
             |name, expected: &str, found: String| Err(Error::Parameter { name, expected: expected.to_owned(), found });
         for (name, value) in [("drop-below", self.drop_below), ("drop-above", self.drop_above)] {
-            if let Some(value) = value.filter(|value| value.is_nan()) {
-                return refused(name, "a number", value.to_string());
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                return refused(name, "a finite number", value.to_string());
             }
         }
         match (self.drop_below, self.drop_above, self.dedupe) {
             (Some(below), Some(above), _) if below > above => {
                 refused("drop-below", "at most drop-above, or everything is dropped", format!("{below} and {above}"))
             }
-            (_, _, Some(epsilon)) if epsilon.is_nan() || epsilon < 0.0 => {
-                refused("dedupe", "a distance of at least 0", epsilon.to_string())
+            (_, _, Some(epsilon)) if !epsilon.is_finite() || epsilon < 0.0 => {
+                refused("dedupe", "a finite distance of at least 0", epsilon.to_string())
             }
             _ => Ok(()),
         }
@@ -88,9 +90,23 @@ pub struct Selection {
 impl Selection {
     /// Applies `rules` to samples with these scores. `near` must reach as far as the rules' ε, if they have one.
     ///
+    /// `k`: nearest others that count.
+    ///
+    /// Where near-duplicates were dropped and a number is to be kept, those that are left are scored again among
+    /// themselves: a sample that was redundant only for its duplicates is not any more. `scratch`: a folder for
+    /// a file without a name.
+    ///
     /// # Errors
-    /// What [`Rules::check`] finds.
-    pub fn make(scores: &[f64], near: Option<&Near>, rules: Rules) -> Result<Self> {
+    /// What [`Rules::check`] finds; of scoring again, as of [`Searcher::search`].
+    pub fn make(
+        searcher: &Searcher<'_>,
+        k: usize,
+        scores: &[f64],
+        near: Option<&Near>,
+        rules: Rules,
+        scratch: &Path,
+        monitor: &Monitor,
+    ) -> Result<Self> {
         rules.check()?;
         let mut fates = vec![Fate::Kept; scores.len()];
         for (fate, &score) in fates.iter_mut().zip(scores) {
@@ -100,20 +116,43 @@ impl Selection {
                 *fate = Fate::Above;
             }
         }
-        if let (Some(epsilon), Some(near)) = (rules.dedupe, near) {
+        let mut thinned = false;
+        if let Some(epsilon) = rules.dedupe {
+            let near = near.expect("thinning needs the pairs that are near");
             let representatives = near.representatives(epsilon, |row| fates[row] == Fate::Kept);
             for (row, (fate, representative)) in fates.iter_mut().zip(representatives).enumerate() {
                 if representative as usize != row {
                     *fate = Fate::Duplicate(representative);
+                    thinned = true;
                 }
             }
         }
+        let mut selection = Self { rules, fates };
         if let Some(keep) = rules.keep {
-            let mut kept: Vec<usize> = (0..scores.len()).filter(|&row| fates[row] == Fate::Kept).collect();
-            kept.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
-            kept.iter().skip(keep).for_each(|&row| fates[row] = Fate::Surplus);
+            let left: Vec<u32> =
+                (0u32..).zip(&selection.fates).filter(|(_, fate)| **fate == Fate::Kept).map(|(row, _)| row).collect();
+            if left.len() > keep {
+                let again = if thinned { scores_among(searcher, k, &left, scratch, monitor)? } else { None };
+                let again = again.unwrap_or_else(|| left.iter().map(|&row| scores[row as usize]).collect());
+                selection.keep_highest(keep, &left, &again);
+            }
         }
-        Ok(Self { rules, fates })
+        Ok(selection)
+    }
+
+    /// Drops all of `left` but the `keep` with the highest `scores` (ties: the first), and says of near-duplicates
+    /// of those that go that they go with them.
+    fn keep_highest(&mut self, keep: usize, left: &[u32], scores: &[f64]) {
+        let mut order: Vec<usize> = (0..left.len()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+        order.iter().skip(keep).for_each(|&place| self.fates[left[place] as usize] = Fate::Surplus);
+        for row in 0..self.fates.len() {
+            if let Fate::Duplicate(of) = self.fates[row]
+                && self.fates[of as usize] == Fate::Surplus
+            {
+                self.fates[row] = Fate::Surplus;
+            }
+        }
     }
 
     pub fn count(&self, is_meant: impl Fn(Fate) -> bool) -> usize {
@@ -123,6 +162,28 @@ impl Selection {
     pub fn kept(&self) -> usize {
         self.count(|fate| fate == Fate::Kept)
     }
+}
+
+/// The scores of `rows` among themselves; `None` if there are too few to have neighbours.
+fn scores_among(
+    searcher: &Searcher<'_>,
+    k: usize,
+    rows: &[u32],
+    scratch: &Path,
+    monitor: &Monitor,
+) -> Result<Option<Vec<f64>>> {
+    if rows.len() < 2 {
+        return Ok(None);
+    }
+    let subset = searcher.embeddings().subset(rows.to_vec(), scratch, monitor)?;
+    let among = Searcher::new(&subset, searcher.distance(), searcher.budget(), monitor)?;
+    let k = k.min(rows.len() - 1);
+    let mut scores = Vec::with_capacity(rows.len());
+    among.search(k, &Wanted::Range(0..rows.len()), "scoring what is left", monitor, |pass| {
+        scores.extend(pass.scores());
+        Ok(())
+    })?;
+    Ok(Some(scores))
 }
 
 /// A selection as a file: what was looked at, and the rules; what they select follows from both.

@@ -47,10 +47,10 @@ impl Near {
         scratch: &Path,
         monitor: &Monitor,
     ) -> Result<Self> {
-        if reach.is_nan() || reach < 0.0 {
+        if !reach.is_finite() || reach < 0.0 {
             return Err(Error::Parameter {
                 name: "dedupe",
-                expected: "a distance of at least 0".to_owned(),
+                expected: "a finite distance of at least 0".to_owned(),
                 found: reach.to_string(),
             });
         }
@@ -80,7 +80,7 @@ impl Near {
         if !open.is_empty() {
             // Among the leaders alone, so that no crowd of equal samples hides what lies beyond it.
             let alone = leaders.len() < classes.len();
-            let subset = alone.then(|| searcher.embeddings().subset(leaders.clone(), scratch)).transpose()?;
+            let subset = alone.then(|| searcher.embeddings().subset(leaders.clone(), scratch, monitor)).transpose()?;
             let of_subset = match &subset {
                 Some(subset) => Some(Searcher::new(subset, searcher.distance(), searcher.budget(), monitor)?),
                 None => None,
@@ -94,7 +94,7 @@ impl Near {
                 }
                 let mut still_open = Vec::new();
                 let mut place = 0;
-                searcher.search(wider, &Wanted::Rows(&open), monitor, |pass| {
+                searcher.search(wider, &Wanted::Rows(&open), "finding near pairs", monitor, |pass| {
                     for (rows, distances) in pass.rows.chunks_exact(wider).zip(pass.distances.chunks_exact(wider)) {
                         let class = open[place];
                         place += 1;
@@ -144,7 +144,7 @@ impl Near {
         let mut reach = nearest[middle];
         for _ in 0..8 {
             match Self::find(searcher, neighbours, reach, scratch, monitor) {
-                Err(Error::Parameter { .. }) => reach /= 2.0,
+                Err(Error::Parameter { .. } | Error::MemoryBudget { .. }) => reach /= 2.0,
                 other => return other,
             }
         }

@@ -83,13 +83,23 @@ impl Dataset {
     }
 
     fn line(&self, row: usize) -> &[u8] {
+        // Reading past the end of a file that was cut off since would end the program.
+        if self.check_size().is_err() {
+            return &[];
+        }
         let range: Range<usize> = self.starts[row] as usize..self.starts[row + 1] as usize - 1;
         self.mapped.bytes().get(range).unwrap_or_default()
     }
 
+    /// Fails if the file is shorter now than when it was opened.
+    pub fn check_size(&self) -> Result<()> {
+        self.mapped.check_size()
+    }
+
     /// The id of a sample, as JSON: a string keeps its quotes.
     pub fn id(&self, row: usize) -> &str {
-        // Lines were checked when the file was opened; one that was changed since has no id any more.
+        // Lines were checked when the file was opened; one that was changed since has no id any more. Lists
+        // look at the size again before they are written.
         self.checked_id(row).unwrap_or("null")
     }
 

@@ -27,6 +27,10 @@ pub struct Embeddings {
     finer: Option<Arc<NpyFile>>,
     /// Of a subset, its rows in the file.
     rows_in_file: Option<Vec<u32>>,
+    /// Of the file as it was opened, where it was converted.
+    fingerprint: Option<u64>,
+    /// A `.npy`.
+    is_array: bool,
 }
 
 /// Bytes of float32 that are converted at once.
@@ -56,6 +60,8 @@ impl Embeddings {
                 vectors: VectorFile::open(path, dim)?,
                 finer: None,
                 rows_in_file: None,
+                fingerprint: None,
+                is_array: false,
             });
         }
         let npy = NpyFile::open(path)?;
@@ -68,29 +74,48 @@ impl Embeddings {
         let as_it_lies = npy.element == Element::F32 && !npy.is_big_endian && !npy.is_fortran;
         if as_it_lies && npy.start.is_multiple_of(4) {
             let vectors = VectorFile::of_mapped(npy.mapped, npy.start, npy.rows, npy.dim)?;
-            return Ok(Self { path: path.to_owned(), vectors, finer: None, rows_in_file: None });
+            return Ok(Self {
+                path: path.to_owned(),
+                vectors,
+                finer: None,
+                rows_in_file: None,
+                fingerprint: None,
+                is_array: true,
+            });
         }
+        let fingerprint = Some(npy.mapped.fingerprint()?);
         let (vectors, loses) = converted(&npy, scratch, monitor)?;
         let finer = loses.then(|| Arc::new(npy));
-        Ok(Self { path: path.to_owned(), vectors, finer, rows_in_file: None })
+        Ok(Self { path: path.to_owned(), vectors, finer, rows_in_file: None, fingerprint, is_array: true })
     }
 
     /// The given rows alone, in a file without a name in `scratch`.
     ///
     /// # Errors
-    /// A scratch folder that cannot be written or has no space.
-    pub fn subset(&self, rows: Vec<u32>, scratch: &Path) -> Result<Self> {
+    /// A scratch folder that cannot be written or has no space; a file that shrank; cancelled.
+    pub fn subset(&self, rows: Vec<u32>, scratch: &Path, monitor: &Monitor) -> Result<Self> {
         assert!(self.rows_in_file.is_none() && !rows.is_empty(), "some rows of a whole file");
         let file = scratch_file(scratch, (rows.len() * self.dim() * 4) as u64)?;
         let mut writer = BufWriter::with_capacity(1 << 20, &file);
-        for &row in &rows {
+        for (index, &row) in rows.iter().enumerate() {
+            if index % 4096 == 0 {
+                monitor.check()?;
+                self.check_size()?;
+            }
             let row = self.vectors.row(row as usize);
             writer.write_all(bytemuck::cast_slice(row)).map_err(Error::write(scratch))?;
         }
         writer.flush().map_err(Error::write(scratch))?;
         drop(writer);
         let vectors = VectorFile::of_mapped(MappedFile::of(file, &self.path)?, 0, rows.len(), self.dim())?;
-        Ok(Self { path: self.path.clone(), vectors, finer: self.finer.clone(), rows_in_file: Some(rows) })
+        Ok(Self {
+            path: self.path.clone(),
+            vectors,
+            finer: self.finer.clone(),
+            rows_in_file: Some(rows),
+            fingerprint: self.fingerprint,
+            is_array: self.is_array,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -122,16 +147,50 @@ impl Embeddings {
 
     /// Looks at every value: all finite, and where `no_zero_rows` every row has a direction. Advances `monitor`
     /// by rows.
+    ///
+    /// # Errors
+    /// The first value that is not finite; all rows of zeros, by number; cancelled.
     pub fn check(&self, no_zero_rows: bool, monitor: &Monitor) -> Result<()> {
-        self.vectors.check_rows(0..self.rows(), no_zero_rows, monitor)
+        const NAMED: usize = 10;
+        self.vectors.check_rows(0..self.rows(), false, monitor).map_err(|error| match error {
+            // Of a flat file it may be the dim that is wrong; an array is what it is.
+            Error::NonFinite { row, dimension, value, path, .. } if self.is_array => {
+                Error::NotFloat32 { row, dimension, value: f64::from(value), path }
+            }
+            other => other,
+        })?;
+        if !no_zero_rows {
+            return Ok(());
+        }
+        let is_zero = |&row: &usize| self.vectors.row(row).iter().all(|&value| value == 0.0);
+        let mut rows: Vec<usize> = (0..self.rows()).into_par_iter().filter(is_zero).collect();
+        let total = rows.len();
+        rows.truncate(NAMED);
+        match total {
+            0 => Ok(()),
+            _ => Err(Error::ZeroVectors { rows, total, path: self.path.clone() }),
+        }
+    }
+
+    /// Fails if a file is shorter now than when it was opened; see [`VectorFile::check_size`].
+    pub fn check_size(&self) -> Result<()> {
+        self.vectors.check_size()?;
+        self.finer.as_ref().map_or(Ok(()), |npy| npy.mapped.check_size())
     }
 
     /// Tells this file from another; see [`MappedFile::fingerprint`].
     pub fn fingerprint(&self) -> Result<u64> {
-        match &self.finer {
-            Some(npy) => npy.mapped.fingerprint(),
-            None => self.vectors.fingerprint(),
-        }
+        self.fingerprint.map_or_else(|| self.vectors.fingerprint(), Ok)
+    }
+}
+
+/// A folder for files without a name: that of `path`, or the system's for temporary files where that cannot be
+/// written.
+pub fn scratch_beside(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => folder.to_owned(),
+        Err(_) => std::env::temp_dir(),
     }
 }
 

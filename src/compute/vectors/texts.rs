@@ -25,6 +25,8 @@ pub struct Texts {
     /// Where record `index × STRIDE` begins.
     marks: Vec<Position>,
     rows: usize,
+    /// The row that the reader stands before, where it is known.
+    next: Option<usize>,
 }
 
 impl Texts {
@@ -67,7 +69,7 @@ impl Texts {
             }
             rows += 1;
         }
-        Ok(Self { path: path.to_owned(), reader, title_column, text_column, marks, rows })
+        Ok(Self { path: path.to_owned(), reader, title_column, text_column, marks, rows, next: None })
     }
 
     pub fn rows(&self) -> usize {
@@ -80,12 +82,19 @@ impl Texts {
             return Ok(None);
         }
         let bad = |what: String| Error::Texts { row, what, path: self.path.clone() };
-        let mark = self.marks[row / Self::STRIDE].clone();
-        self.reader.seek(mark).map_err(|error| bad(error.to_string()))?;
+        // The next one is read on; any other from the mark before it.
+        let skipped = if self.next.take() == Some(row) {
+            0
+        } else {
+            let mark = self.marks[row / Self::STRIDE].clone();
+            self.reader.seek(mark).map_err(|error| bad(error.to_string()))?;
+            row % Self::STRIDE
+        };
         let mut record = csv::ByteRecord::new();
-        for _ in 0..=row % Self::STRIDE {
+        for _ in 0..=skipped {
             self.reader.read_byte_record(&mut record).map_err(|error| bad(error.to_string()))?;
         }
+        self.next = Some(row + 1);
         let record = StringRecord::from_byte_record_lossy(record);
         let field = |column: Option<usize>| column.and_then(|column| record.get(column)).unwrap_or_default().to_owned();
         Ok(Some(Text { title: field(self.title_column), text: field(self.text_column) }))
