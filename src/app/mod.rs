@@ -8,6 +8,7 @@ mod distribution;
 mod icons;
 mod notices;
 mod palette_window;
+mod plots;
 mod results;
 mod review;
 mod state;

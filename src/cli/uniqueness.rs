@@ -112,6 +112,17 @@ impl Outputs {
     fn check(&self, params: &Params, config: Option<&Path>) -> Result<(), Error> {
         let inputs: Vec<&Path> =
             [Some(params.embeddings.as_path()), params.dataset.as_deref(), config].into_iter().flatten().collect();
+        for path in std::iter::once(&self.scores).chain(&self.neighbours) {
+            if path.extension().is_some_and(|name| name.eq_ignore_ascii_case("csv")) {
+                return Err(Error::Parameter {
+                    name: "output",
+                    expected: "a name like scores.jsonl: scores and neighbours are written as JSONL (CSV is for \
+                               --kept and --dropped)"
+                        .to_owned(),
+                    found: path.display().to_string(),
+                });
+            }
+        }
         let mut seen: Vec<PathBuf> = Vec::new();
         for path in self.all() {
             lists::check_not_input(path, &inputs)?;

@@ -212,7 +212,11 @@ impl Error {
     pub fn is_wrong_use(&self) -> bool {
         matches!(
             self,
-            Self::Parameter { .. } | Self::TooFewDocs { .. } | Self::TopKBeyondDocs { .. } | Self::MemoryBudget { .. }
+            Self::Parameter { .. }
+                | Self::Config { .. }
+                | Self::TooFewDocs { .. }
+                | Self::TopKBeyondDocs { .. }
+                | Self::MemoryBudget { .. }
         )
     }
 }

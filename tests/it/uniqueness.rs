@@ -524,11 +524,12 @@ fn bad_input_is_named_and_nothing_is_left() {
         ("good.npy", "--dataset torn.jsonl", 1, "torn.jsonl: line 2: it is no JSON object (EOF"),
         ("good.npy", "--dataset blank.jsonl", 1, "blank.jsonl: line 2: the line is empty"),
         ("good.npy", "--dataset null.jsonl", 1, "null.jsonl: line 1: it has no \"id\""),
-        ("good.npy", "--config bad.yaml", 1, "bad.yaml: line 2: unknown key metric"),
+        ("good.npy", "--config bad.yaml", 2, "bad.yaml: line 2: unknown key metric"),
         ("good.npy", "--drop-below 3 --drop-above 2", 2, "drop-below: expected at most drop-above"),
         ("good.npy", "--dedupe -1", 2, "dedupe: expected a finite distance of at least 0"),
         ("good.npy", "--kept k.jsonl", 2, "at least one rule"),
         ("good.npy", "--memory 1", 2, "memory: "),
+        ("good.npy", "--neighbors n.csv", 2, "are written as JSONL"),
     ] {
         let embeddings = at(embeddings);
         let mut args = vec!["--embeddings", text(&embeddings), "--output", text(&output)];

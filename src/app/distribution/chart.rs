@@ -1,13 +1,13 @@
 //! The animated histogram: fixed axes, bars, the large N, the statistics; drag to zoom.
 
 use egui::{Align, Layout, RichText, Stroke, UiBuilder};
-use egui_plot::{AxisHints, Bar, BarChart, Plot, PlotBounds, Span};
+use egui_plot::{AxisHints, BarChart, PlotBounds};
 
 use super::super::App;
 use super::super::command::Command;
+use super::super::plots::{Reach, bars, fixed_plot, zoom_span};
 use super::super::state::{Digest, ExportKind, MAX_BINS_IN_WINDOW};
 use super::super::theme::{self, Theme};
-use super::super::uniqueness::marks;
 use crate::compute::figures::{counted, grouped};
 use crate::video::FrameContent;
 use crate::video::scene::{decimals, fixed, ticks};
@@ -74,16 +74,7 @@ fn plot(app: &mut App, ui: &mut egui::Ui, digest: &Digest, content: &FrameConten
     let bins = digest.set.bins;
     let axes = digest.set.axes;
     let histogram = content.histogram;
-    // Hairlines between bars where there is room for one.
-    let roomy = ui.available_width() / bins.count() as f32 >= 5.0;
-    let hairline = if roomy { Stroke::new(0.6, theme.paper) } else { Stroke::NONE };
-    let bars = (0..bins.count())
-        .filter(|&bin| histogram.counts[bin] > 0)
-        .map(|bin| {
-            let middle = (bins.edge(bin) + bins.edge(bin + 1)) / 2.0;
-            Bar::new(middle, histogram.percent(bin)).width(bins.width()).fill(theme.exact).stroke(hairline)
-        })
-        .collect();
+    let bars = bars(histogram, &theme, ui.available_width());
     let digits = decimals(digest.store.metric(), bins.high() - bins.low());
     let wanted_x = ((ui.available_width() / 80.0) as usize).clamp(2, 12);
     let wanted_y = ((ui.available_height() / 80.0) as usize).clamp(2, 8);
@@ -94,34 +85,17 @@ fn plot(app: &mut App, ui: &mut egui::Ui, digest: &Digest, content: &FrameConten
         .formatter(move |mark, _| fixed(mark.value, x_digits));
     let y_axis = AxisHints::new_y().label("% of scores").formatter(move |mark, _| fixed(mark.value, y_digits));
     let dragging = app.session.drag;
-    let response = Plot::new("histogram")
+    let x = Reach { low: axes.x_low, high: axes.x_high, wanted: wanted_x };
+    let y = Reach { low: 0.0, high: axes.y_high, wanted: wanted_y };
+    let response = fixed_plot("histogram", &theme, x, y)
         .custom_x_axes(vec![x_axis])
         .custom_y_axes(vec![y_axis])
-        .x_grid_spacer(move |_| marks(axes.x_low, axes.x_high, wanted_x))
-        .y_grid_spacer(move |_| marks(0.0, axes.y_high, wanted_y))
-        .grid_spacing(1.0..=300.0)
-        .grid_color(theme.rule)
-        .show_grid([false, true])
-        .grid_fade(0.0)
-        .show_background(false)
-        .allow_zoom(false)
-        .allow_drag(false)
-        .allow_scroll(false)
-        .allow_boxed_zoom(false)
-        .allow_axis_zoom_drag(false)
-        .allow_double_click_reset(false)
-        .show_crosshair(false)
-        .set_margin_fraction(egui::Vec2::ZERO)
         .sense(egui::Sense::click_and_drag())
-        .label_formatter(|_| None)
         .show(ui, move |plot| {
             plot.set_plot_bounds(PlotBounds::from_min_max([axes.x_low, 0.0], [axes.x_high, axes.y_high]));
             plot.bar_chart(BarChart::new("exact scores", bars).color(theme.exact).allow_hover(false));
             if let Some((from, to)) = dragging {
-                let span = Span::new("zoom", from.min(to)..=from.max(to))
-                    .fill(theme.ink.gamma_multiply(0.15))
-                    .border_color(theme.ink_soft);
-                plot.span(span);
+                plot.span(zoom_span(&theme, from, to));
             }
         });
     hover_bin(app, &response.response, &response.transform, content, digits);

@@ -1,10 +1,11 @@
 //! The scores: histogram and cumulative share, with a threshold handle at each end; drag to zoom.
 
 use egui::{Align, Align2, Layout, RichText, Stroke};
-use egui_plot::{AxisHints, Bar, BarChart, GridMark, Line, Plot, PlotBounds, PlotTransform, Span};
+use egui_plot::{AxisHints, BarChart, Line, PlotBounds, PlotTransform};
 
 use super::super::App;
 use super::super::command::Command;
+use super::super::plots::{Reach, bars, fixed_plot, zoom_span};
 use super::super::state::MAX_BINS_IN_WINDOW;
 use super::UniquenessCommand;
 use super::state::{Drag, Found, Save};
@@ -44,16 +45,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     ui.allocate_ui(size, |ui| {
         let theme = app.theme.clone();
         let axes = picture.axes();
-        let bins = histogram.bins;
-        let roomy = ui.available_width() / bins.count() as f32 >= 5.0;
-        let hairline = if roomy { Stroke::new(0.6, theme.paper) } else { Stroke::NONE };
-        let bars = (0..bins.count())
-            .filter(|&bin| histogram.counts[bin] > 0)
-            .map(|bin| {
-                let middle = (bins.edge(bin) + bins.edge(bin + 1)) / 2.0;
-                Bar::new(middle, histogram.percent(bin)).width(bins.width()).fill(theme.exact).stroke(hairline)
-            })
-            .collect();
+        let bars = bars(histogram, &theme, ui.available_width());
         let cumulative: Vec<[f64; 2]> =
             picture.cumulative.iter().map(|&(value, percent)| [value, percent / 100.0 * axes.y_high]).collect();
         let wanted_x = ((ui.available_width() / 80.0) as usize).clamp(2, 12);
@@ -68,36 +60,19 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             _ => None,
         };
         let line = theme.attention;
-        let response = Plot::new("uniqueness histogram")
+        let x = Reach { low: axes.x_low, high: axes.x_high, wanted: wanted_x };
+        let y = Reach { low: 0.0, high: axes.y_high, wanted: wanted_y };
+        let response = fixed_plot("uniqueness histogram", &theme, x, y)
             .custom_x_axes(vec![x_axis])
             .width(ui.available_width() - SHARE_AXIS)
             .custom_y_axes(vec![y_axis])
-            .x_grid_spacer(move |_| marks(axes.x_low, axes.x_high, wanted_x))
-            .y_grid_spacer(move |_| marks(0.0, axes.y_high, wanted_y))
-            .grid_spacing(1.0..=300.0)
-            .grid_color(theme.rule)
-            .show_grid([false, true])
-            .grid_fade(0.0)
-            .show_background(false)
-            .allow_zoom(false)
-            .allow_drag(false)
-            .allow_scroll(false)
-            .allow_boxed_zoom(false)
-            .allow_axis_zoom_drag(false)
-            .allow_double_click_reset(false)
-            .show_crosshair(false)
-            .set_margin_fraction(egui::Vec2::ZERO)
             .sense(egui::Sense::click_and_drag())
-            .label_formatter(|_| None)
             .show(ui, move |plot| {
                 plot.set_plot_bounds(PlotBounds::from_min_max([axes.x_low, 0.0], [axes.x_high, axes.y_high]));
                 plot.bar_chart(BarChart::new("scores", bars).color(theme.exact).allow_hover(false));
                 plot.line(Line::new("cumulative share", cumulative).color(line).width(2.0).allow_hover(false));
                 if let Some((from, to)) = zooming {
-                    let span = Span::new("zoom", from.min(to)..=from.max(to))
-                        .fill(theme.ink.gamma_multiply(0.15))
-                        .border_color(theme.ink_soft);
-                    plot.span(span);
+                    plot.span(zoom_span(&theme, from, to));
                 }
             });
         response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Scores"));
@@ -114,13 +89,6 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         hover(app, &response.response, &response.transform, &picture, &found);
     });
     controls(app, ui);
-}
-
-/// Round values from `low` to `high`, about as many as wanted.
-pub fn marks(low: f64, high: f64, wanted: usize) -> Vec<GridMark> {
-    let (values, _) = ticks(low, high, wanted);
-    let step = values.get(1).map_or(high - low, |second| second - values[0]);
-    values.into_iter().map(|value| GridMark { value, step_size: step }).collect()
 }
 
 /// Where the handles stand: at the thresholds, or at the ends of the view.

@@ -14,7 +14,6 @@ mod work;
 
 use egui::{Align, Layout, Panel, RichText};
 
-pub use chart::marks;
 pub use command::UniquenessCommand;
 pub use state::Save;
 use state::{Form, State};

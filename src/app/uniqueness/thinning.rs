@@ -1,12 +1,12 @@
 //! Which samples are kept: the rules, what they leave, and the curve over ε.
 
 use egui::{RichText, Stroke};
-use egui_plot::{AxisHints, Line, Plot, PlotBounds, VLine};
+use egui_plot::{AxisHints, Line, PlotBounds, VLine};
 
 use super::super::App;
 use super::super::command::{Command, Pick};
+use super::super::plots::{Reach, fixed_plot};
 use super::super::theme;
-use super::chart::marks;
 use super::data_panel::{edit, label};
 use super::state::{Save, Typed};
 use super::{UniquenessCommand, heading, share};
@@ -127,37 +127,22 @@ pub fn curve(app: &mut App, ui: &mut egui::Ui) {
     let points: Vec<[f64; 2]> = curve.points.iter().map(|&(epsilon, kept)| [epsilon, kept as f64]).collect();
     let x_digits = ticks(0.0, reach, 4).1;
     let margin = ((all - lowest) * 0.06).max(1.0);
-    let response =
-        Plot::new("thinning")
-            .height(132.0)
-            .custom_y_axes(vec![AxisHints::new_y().min_thickness(56.0).formatter(|mark, _| {
-                if mark.value < 0.0 { String::new() } else { count(mark.value.round() as usize) }
-            })])
-            .custom_x_axes(vec![AxisHints::new_x().formatter(move |mark, _| fixed(mark.value, x_digits))])
-            .x_grid_spacer(move |_| marks(0.0, reach, 4))
-            .y_grid_spacer(move |_| marks(lowest, all, 3))
-            .grid_spacing(1.0..=300.0)
-            .grid_fade(0.0)
-            .set_margin_fraction(egui::Vec2::ZERO)
-            .show_grid([false, true])
-            .grid_color(theme.rule)
-            .show_background(false)
-            .allow_zoom(false)
-            .allow_drag(false)
-            .allow_scroll(false)
-            .allow_boxed_zoom(false)
-            .allow_axis_zoom_drag(false)
-            .allow_double_click_reset(false)
-            .show_crosshair(false)
-            .sense(egui::Sense::click())
-            .label_formatter(|_| None)
-            .show(ui, move |plot| {
-                plot.set_plot_bounds(PlotBounds::from_min_max([0.0, lowest - margin], [reach, all + margin]));
-                plot.line(Line::new("remain", points).color(theme.exact).width(2.0));
-                if let Some(epsilon) = epsilon {
-                    plot.vline(VLine::new("within", epsilon).stroke(Stroke::new(1.5, theme.ink)));
-                }
-            });
+    let (x, y) = (Reach { low: 0.0, high: reach, wanted: 4 }, Reach { low: lowest, high: all, wanted: 3 });
+    let counts = AxisHints::new_y()
+        .min_thickness(56.0)
+        .formatter(|mark, _| if mark.value < 0.0 { String::new() } else { count(mark.value.round() as usize) });
+    let response = fixed_plot("thinning", &theme, x, y)
+        .height(132.0)
+        .custom_y_axes(vec![counts])
+        .custom_x_axes(vec![AxisHints::new_x().formatter(move |mark, _| fixed(mark.value, x_digits))])
+        .sense(egui::Sense::click())
+        .show(ui, move |plot| {
+            plot.set_plot_bounds(PlotBounds::from_min_max([0.0, lowest - margin], [reach, all + margin]));
+            plot.line(Line::new("remain", points).color(theme.exact).width(2.0));
+            if let Some(epsilon) = epsilon {
+                plot.vline(VLine::new("within", epsilon).stroke(Stroke::new(1.5, theme.ink)));
+            }
+        });
     response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Samples that remain over ε"));
     let at = response.response.hover_pos().map(|pointer| response.transform.value_from_position(pointer).x);
     let text = match at.filter(|at| (0.0..=reach).contains(at)) {

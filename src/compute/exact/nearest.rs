@@ -101,6 +101,9 @@ impl Nearest {
             let guess = guess.middle();
             if guess.is_finite() {
                 self.guess = self.guess.max(guess);
+                // Short lists are looked through quickly the next time, and stay near.
+                let limit = self.limit();
+                self.entries.retain(|entry| entry.high >= limit);
             }
         }
     }

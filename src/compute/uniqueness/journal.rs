@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Neighbours;
 use super::search::{Searcher, Wanted};
 use crate::compute::error::{Error, Result};
+use crate::compute::figures::counted;
 use crate::job::Monitor;
 
 /// Where what was found so far is kept, and from when on.
@@ -54,7 +55,11 @@ pub fn find_all(
     }
     let worth_keeping = keep.map_or(Duration::MAX, |keep| keep.worth_keeping);
     let first = found.samples();
-    let outcome = searcher.search(k, &Wanted::Range(first..samples), "finding neighbours", monitor, |pass| {
+    let stage = match first {
+        0 => "finding neighbours".to_owned(),
+        known => format!("going on after {}", counted(known, "sample", "samples")),
+    };
+    let outcome = searcher.search(k, &Wanted::Range(first..samples), &stage, monitor, |pass| {
         found.rows.extend(pass.rows);
         found.distances.extend(pass.distances);
         if started.elapsed() > worth_keeping / 2 || journal.file.is_some() { journal.write(&found) } else { Ok(()) }
