@@ -11,7 +11,7 @@ use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::Result;
 use crate::compute::figures::{count, counted, percent};
 use crate::compute::histogram::{Axes, Bins, Histogram};
-use crate::compute::uniqueness::{Distance, Rules};
+use crate::compute::uniqueness::{Distance, Rules, count_above, count_below};
 
 /// What the picture shows.
 #[derive(Debug, Clone)]
@@ -57,11 +57,6 @@ impl UniquenessPicture<'_> {
         let bytes = if is_svg { svg::to_svg(&scene).into_bytes() } else { draw(&scene).to_png() };
         write_atomically(path, &bytes)
     }
-
-    /// What a threshold leaves out: "1,204 samples, 3.1 %, below 0.12".
-    pub fn threshold_label(&self, samples: usize, side: &str, value: f64) -> String {
-        threshold_label(samples, self.histogram.total() as usize, side, value)
-    }
 }
 
 /// Edges of the bins, and the share of `sorted` scores at most as high, in percent.
@@ -80,23 +75,19 @@ pub fn threshold_label(samples: usize, total: usize, side: &str, value: f64) -> 
 /// # Errors
 /// Scores that cannot be binned (none, or beyond float64's range); a file that cannot be written.
 pub fn write(path: &Path, scores: &[f64], distance: Distance, k: usize, rules: Rules) -> Result<()> {
-    let (low, high) =
-        scores.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &score| (low.min(score), high.max(score)));
-    let bins = Bins::new(low, high, 100)?;
-    let histogram = Histogram::of_values(scores.iter().copied(), bins);
     let mut sorted = scores.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let count = |value: Option<f64>, is_out: &dyn Fn(f64, f64) -> bool| {
-        value.map_or(0, |value| scores.iter().filter(|&&score| is_out(score, value)).count())
-    };
+    let low = sorted.first().copied().unwrap_or(f64::NAN);
+    let bins = Bins::new(low, sorted.last().copied().unwrap_or(low), 100)?;
+    let histogram = Histogram::of_values(scores.iter().copied(), bins);
     let picture = UniquenessPicture {
         histogram: &histogram,
         cumulative: &cumulative(&sorted, bins),
         k,
         distance,
         rules,
-        below: count(rules.drop_below, &|score, value| score < value),
-        above: count(rules.drop_above, &|score, value| score > value),
+        below: rules.drop_below.map_or(0, |value| count_below(&sorted, value)),
+        above: rules.drop_above.map_or(0, |value| count_above(&sorted, value)),
         look: Look::Light,
     };
     picture.write(path)
@@ -142,7 +133,7 @@ pub fn uniqueness_scene(picture: &UniquenessPicture<'_>, width: u32, height: u32
         let Some(value) = value.filter(|value| (bins.low()..=bins.high()).contains(value)) else { continue };
         let x = plot.x(value).round();
         sheet.rect(x - unit, plot.top, 2.0 * unit, plot.bottom - plot.top, inks.ink);
-        let label = picture.threshold_label(samples, side, value);
+        let label = threshold_label(samples, picture.histogram.total() as usize, side, value);
         // At the ends of the picture, so that they never meet.
         let (x, align) = if side == "below" { (plot.left, Align::Left) } else { (plot.right, Align::Right) };
         sheet.text(x, plot.top - 14.0 * unit, 22.0, Face::Medium, align, inks.ink, label);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::compute::histogram::Histogram;
 use crate::compute::uniqueness::lists::Ids;
 use crate::compute::uniqueness::{Distance, Near, Neighbours, Params, Rules, Selection, ThinningCurve};
+use crate::compute::uniqueness::{count_above, count_below};
 use crate::compute::vectors::{Dataset, Embeddings, Text, Texts};
 
 /// The fields at the left, as typed.
@@ -70,12 +71,12 @@ impl Found {
 
     /// Samples with a lower score.
     pub fn below(&self, score: f64) -> usize {
-        self.sorted.partition_point(|&other| other < score)
+        count_below(&self.sorted, score)
     }
 
     /// Samples with a higher score.
     pub fn above(&self, score: f64) -> usize {
-        self.samples() - self.sorted.partition_point(|&other| other <= score)
+        count_above(&self.sorted, score)
     }
 
     /// What is shown of a sample.

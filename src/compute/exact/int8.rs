@@ -17,6 +17,7 @@ use memmap2::MmapMut;
 use rayon::prelude::*;
 
 use super::nearest::{Nearest, Scorer, decide_all};
+use super::scatter;
 use super::topk::Candidate;
 use super::turn::Turn;
 use crate::compute::error::{Error, Result};
@@ -193,7 +194,7 @@ impl CodedDocs {
             })?;
         // A fixed permutation of the panels that hold docs.
         coded.order.retain(|&panel| coded.slots[panel as usize * PANEL].doc != NOBODY);
-        coded.order.sort_by_key(|&panel| (u64::from(panel) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
+        scatter(&mut coded.order);
         Ok(coded)
     }
 

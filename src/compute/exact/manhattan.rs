@@ -11,6 +11,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::nearest::{Nearest, Scorer, decide_all};
+use super::scatter;
 use super::topk::Candidate;
 use crate::compute::error::{Error, Result};
 use crate::compute::kernels::sad::{GROUP, GROUP_WORD, PANEL, PANEL_WORD, WORD, panel_hits};
@@ -131,7 +132,7 @@ impl CodedDocs {
         )?;
         let panel_residuals = residuals.chunks(PANEL).map(|panel| panel.iter().copied().fold(0.0, f64::max)).collect();
         let mut order: Vec<u32> = (0..count as u32).collect();
-        order.sort_by_key(|&panel| (u64::from(panel) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
+        scatter(&mut order);
         Ok(Self { first: docs.start, count: docs.len(), words, panels, residuals, panel_residuals, order })
     }
 

@@ -177,3 +177,13 @@ impl Neighbours {
         self.distances[row * self.k]
     }
 }
+
+/// How many of `sorted` scores are lower.
+pub fn count_below(sorted: &[f64], score: f64) -> usize {
+    sorted.partition_point(|&other| other < score)
+}
+
+/// How many of `sorted` scores are higher.
+pub fn count_above(sorted: &[f64], score: f64) -> usize {
+    sorted.len() - sorted.partition_point(|&other| other <= score)
+}

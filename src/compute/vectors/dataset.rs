@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::texts::Text;
 use super::vec_file::{MappedFile, VectorFile};
+use super::{FNV_START, fnv1a};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
 use crate::job::Monitor;
@@ -57,7 +58,10 @@ impl Dataset {
             .par_chunks(TOGETHER)
             .map(|rows| {
                 dataset.mapped.check_size()?;
-                let hashes = rows.iter().map(|&row| Ok(hash(dataset.checked_id(row)?))).collect::<Result<Vec<u64>>>();
+                let hashes = rows
+                    .iter()
+                    .map(|&row| Ok(fnv1a(FNV_START, dataset.checked_id(row)?.as_bytes())))
+                    .collect::<Result<Vec<u64>>>();
                 let (first, last) = (rows[0], rows[rows.len() - 1]);
                 monitor.advance(dataset.starts[last + 1] - dataset.starts[first])?;
                 hashes
@@ -181,9 +185,4 @@ impl Dataset {
         examples.truncate(EXAMPLES);
         (repeated.len(), examples)
     }
-}
-
-/// FNV-1a.
-fn hash(id: &str) -> u64 {
-    id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -9,6 +9,7 @@ use memmap2::{Advice, Mmap};
 use rayon::prelude::*;
 
 use super::dims::fitting_dims;
+use super::{FNV_START, fnv1a};
 use crate::compute::error::{Error, Result};
 use crate::compute::kernels::{self, Level};
 use crate::job::Monitor;
@@ -88,12 +89,8 @@ impl MappedFile {
         const BLOCK_BYTES: usize = 4096;
         self.check_size()?;
         let size = self.map.len();
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let mut add = |bytes: &[u8]| {
-            for &byte in bytes {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
+        let mut hash = FNV_START;
+        let mut add = |bytes: &[u8]| hash = fnv1a(hash, bytes);
         add(&(size as u64).to_le_bytes());
         // Edits between the blocks show in the time of the last change.
         let changed = self.file.metadata().and_then(|data| data.modified()).map_err(Error::read(&self.path))?;
