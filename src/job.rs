@@ -21,7 +21,7 @@ pub struct Monitor {
 }
 
 struct Shared {
-    cancelled: AtomicBool,
+    cancelled: Arc<AtomicBool>,
     done: AtomicU64,
     stage: Mutex<Stage>,
 }
@@ -76,14 +76,17 @@ impl Default for Monitor {
 
 impl Monitor {
     pub fn new() -> Self {
+        Self::hearing(Arc::new(AtomicBool::new(false)))
+    }
+
+    /// For a part of the work that is not counted by itself: it hears the same word to stop.
+    pub fn quiet(&self) -> Self {
+        Self::hearing(self.shared.cancelled.clone())
+    }
+
+    fn hearing(cancelled: Arc<AtomicBool>) -> Self {
         let stage = Stage { label: String::new(), unit: "", detail: String::new(), total: 0, started: Instant::now() };
-        Self {
-            shared: Arc::new(Shared {
-                cancelled: AtomicBool::new(false),
-                done: AtomicU64::new(0),
-                stage: Mutex::new(stage),
-            }),
-        }
+        Self { shared: Arc::new(Shared { cancelled, done: AtomicU64::new(0), stage: Mutex::new(stage) }) }
     }
 
     /// Begins a stage of `total` units, which are `unit`s; the count and the clock start anew.

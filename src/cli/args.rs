@@ -10,6 +10,7 @@ use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
 use crate::compute::metric::Metric;
+use crate::compute::sparsity::analysis::Params;
 use crate::compute::uniqueness::Distance;
 use crate::video::{FrameRate, FrameSize};
 
@@ -37,6 +38,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Score how isolated or redundant each sample is: its mean distance to its k nearest others.
     Uniqueness(UniquenessArgs),
+    /// Tell how alike the features of pruned weight matrices are, and what chance alone would give.
+    Sparsity(SparsityArgs),
     /// Score the embedded demo data and make its frames and video; needs no display.
     Demo(DemoArgs),
 }
@@ -207,6 +210,79 @@ pub struct UniquenessArgs {
     /// Say nothing but warnings and errors.
     #[arg(long)]
     pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct SparsityArgs {
+    #[command(subcommand)]
+    pub command: Option<SparsityCommand>,
+    /// Matrices (.pt, .safetensors, .npy), whole checkpoints, and folders of them [default: this folder]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// wanda, sparsegpt or both: which matrices to take, by the names of their folders; what a single matrix is called
+    #[arg(long, default_value = "both")]
+    pub method: String,
+    /// Columns drawn of each matrix; a group is made for each.
+    #[arg(long, value_name = "COUNT", default_value_t = Params::SAMPLES, allow_hyphen_values = true)]
+    pub n_samples: usize,
+    /// Columns of a group: a column with those nearest to it, itself among them.
+    #[arg(long, visible_alias = "n-neighbours", value_name = "COUNT", default_value_t = Params::NEIGHBOURS, allow_hyphen_values = true)]
+    pub n_neighbors: usize,
+    /// Put every column into one group, instead of drawing columns.
+    #[arg(long, conflicts_with = "n_samples")]
+    pub exhaustive: bool,
+    /// Seed of what is drawn.
+    #[arg(long, default_value_t = Params::SEED)]
+    pub seed: u64,
+    /// Matrices of the same row and column sums to compare with; 0 for none
+    #[arg(long, value_name = "COUNT", default_value_t = Params::PERMUTATIONS, allow_hyphen_values = true)]
+    pub permutations: usize,
+    /// False-discovery rate at which pairs are called closer than chance.
+    #[arg(long, value_name = "RATE", default_value_t = Params::FDR, allow_hyphen_values = true)]
+    pub fdr: f64,
+    /// DuckDB file for the results; appended to if it is there.
+    #[arg(long, value_name = "FILE", default_value = "./sparsity.db")]
+    pub db_path: PathBuf,
+    /// Draw the charts of every matrix, and the spy plot and distances of every group.
+    #[arg(long)]
+    pub save_viz: bool,
+    /// Folder for the pictures.
+    #[arg(long, value_name = "DIR", default_value = "./results/visualizations/nearest_neighbor_analysis")]
+    pub viz_dir: PathBuf,
+    /// Only matrices of this layer; the layer of those whose names tell none.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub layer: Option<u32>,
+    /// Only matrices of this projection, like mlp.down_proj.
+    #[arg(long, value_name = "NAME")]
+    pub projection: Option<String>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SparsityCommand {
+    /// Ask the database that the analysis wrote.
+    Query(QueryArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// DuckDB file to ask; it is not changed.
+    #[arg(long, value_name = "FILE", default_value = "./sparsity.db")]
+    pub db_path: PathBuf,
+    /// Only groups of matrices that were pruned like this.
+    #[arg(long, conflicts_with = "sql")]
+    pub method: Option<String>,
+    /// Only groups of this projection.
+    #[arg(long, value_name = "NAME", conflicts_with = "sql")]
+    pub projection: Option<String>,
+    /// A question of your own, like "SELECT method, AVG(density) FROM nearest_neighbor_metrics GROUP BY method"
+    #[arg(long)]
+    pub sql: Option<String>,
+    /// table, csv or json
+    #[arg(long, default_value = "table", value_parser = ["table", "csv", "json"])]
+    pub format: String,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ mod demo;
 mod explain;
 mod progress;
 mod score;
+mod sparsity;
 mod uniqueness;
 mod verify;
 mod video;
@@ -83,7 +84,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, Failure
                 return Err(Failure::Error(Error::Parameter {
                     name: "argument",
                     expected:
-                        "a command (score, video, verify, uniqueness, demo) or an existing file or folder; see knnscope --help"
+                        "a command (score, video, verify, uniqueness, sparsity, demo) or an existing file or folder; see knnscope --help"
                             .to_owned(),
                     found: missing.display().to_string(),
                 }));
@@ -102,6 +103,7 @@ pub fn run(command: Box<Command>) -> Result<(), Failure> {
         Command::Video(args) => video::run(&args, &monitor),
         Command::Verify(args) => verify::run(&args, &monitor),
         Command::Uniqueness(args) => uniqueness::run(&args, &monitor),
+        Command::Sparsity(args) => sparsity::run(&args, &monitor),
         Command::Demo(args) => demo::run(&args, &monitor),
     }
 }

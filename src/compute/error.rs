@@ -83,6 +83,12 @@ pub enum Error {
     )]
     CountsDiffer { samples: usize, rows: usize, dataset: PathBuf, embeddings: PathBuf },
 
+    #[error("{}: {what}", path.display())]
+    Matrix { what: String, path: PathBuf },
+
+    #[error("{}: {what}", path.display())]
+    Database { what: String, path: PathBuf },
+
     #[error("{}: line {line}: {what}", path.display())]
     Config { line: usize, what: String, path: PathBuf },
 

@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod kernels;
 pub mod metric;
 pub mod scores;
+pub mod sparsity;
 pub mod uniqueness;
 pub mod vectors;
 

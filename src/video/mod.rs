@@ -8,6 +8,8 @@ pub mod fonts;
 pub mod palette;
 pub mod raster;
 pub mod scene;
+pub mod sparsity;
+pub mod spy;
 pub mod svg;
 pub mod uniqueness;
 

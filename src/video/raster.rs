@@ -7,6 +7,9 @@ use tiny_skia::{FillRule, Paint, Path, PathBuilder, Pixmap, PixmapMut, Rect, Str
 use super::fonts;
 use super::palette::Color;
 use super::scene::{Align, Item, Scene};
+use super::svg::to_svg;
+use crate::compute::atomic_file::write_atomically;
+use crate::compute::error::Result;
 
 /// Opaque pixels, row by row, four bytes each. Sides are even.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +47,18 @@ impl Frame {
         );
         image::ImageEncoder::write_image(encoder, rgb, self.width, self.height, image::ExtendedColorType::Rgb8)
             .expect("a frame has as many bytes as its sides tell, and memory takes any of them");
+    }
+}
+
+impl Scene {
+    /// Writes the picture to `path`: SVG if the name ends so, otherwise PNG.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&self, path: &std::path::Path) -> Result<()> {
+        let is_svg = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("svg"));
+        let bytes = if is_svg { to_svg(self).into_bytes() } else { draw(self).to_png() };
+        write_atomically(path, &bytes)
     }
 }
 
@@ -112,6 +127,26 @@ fn draw_item(pixmap: &mut PixmapMut<'_>, item: &Item) {
             if let Some(path) = path.finish() {
                 let stroke = Stroke { width: *width, ..Stroke::default() };
                 pixmap.stroke_path(&path, &paint(*color), &stroke, Transform::identity(), None);
+            }
+        }
+        Item::Band { points, color } => {
+            let mut path = PathBuilder::new();
+            for (index, &(x, low, _)) in points.iter().enumerate() {
+                if index == 0 { path.move_to(x, low) } else { path.line_to(x, low) }
+            }
+            points.iter().rev().for_each(|&(x, _, high)| path.line_to(x, high));
+            if let Some(path) = path.finish() {
+                pixmap.fill_path(&path, &paint(*color), FillRule::Winding, Transform::identity(), None);
+            }
+        }
+        Item::Shades { x, y, width, height, shades, from, to } => {
+            let rgb = shades.rgb(*from, *to);
+            let rgba: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
+            let source = tiny_skia::PixmapRef::from_bytes(&rgba, shades.width as u32, shades.height as u32);
+            if let Some(source) = source {
+                let (across, down) = (width / shades.width as f32, height / shades.height as f32);
+                let place = Transform::from_row(across, 0.0, 0.0, down, *x, *y);
+                pixmap.draw_pixmap(0, 0, source, &tiny_skia::PixmapPaint::default(), place, None);
             }
         }
         Item::Text { x, y, size, face, align, upwards, color, text } => {

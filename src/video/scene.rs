@@ -1,5 +1,7 @@
 //! What a frame shows, in shapes and labels: no pixels yet.
 
+use std::sync::Arc;
+
 use super::fonts::{self, Face};
 use super::palette::{Color, Inks, Look};
 use crate::compute::figures::{count, grouped};
@@ -23,6 +25,21 @@ pub enum Item {
         points: Vec<(f32, f32)>,
         width: f32,
         color: Color,
+    },
+    /// What lies between two lines: x, and the two heights there.
+    Band {
+        points: Vec<(f32, f32, f32)>,
+        color: Color,
+    },
+    /// Shades from one colour to another, stretched without smoothing.
+    Shades {
+        x: f32,
+        y: f32,
+        width: f32,
+        height: f32,
+        shades: Arc<Shades>,
+        from: Color,
+        to: Color,
     },
     Rect {
         x: f32,
@@ -52,6 +69,27 @@ pub enum Item {
         color: Color,
         text: String,
     },
+}
+
+/// Shades row by row, from 0 to 255.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shades {
+    pub width: usize,
+    pub height: usize,
+    pub values: Vec<u8>,
+}
+
+impl Shades {
+    /// Red, green and blue of every shade.
+    pub fn rgb(&self, from: Color, to: Color) -> Vec<u8> {
+        let mixed = |from: u8, to: u8, shade: u8| {
+            (f32::from(from) + (f32::from(to) - f32::from(from)) * f32::from(shade) / 255.0).round() as u8
+        };
+        let pixel = |&shade: &u8| {
+            [mixed(from.red, to.red, shade), mixed(from.green, to.green, shade), mixed(from.blue, to.blue, shade)]
+        };
+        self.values.iter().flat_map(pixel).collect()
+    }
 }
 
 /// A frame before it is drawn.

@@ -42,6 +42,26 @@ fn push(item: &Item, svg: &mut String) {
                 hex(*color)
             )
         }
+        Item::Band { points, color } => {
+            let there = points.iter().map(|(x, low, _)| format!("{x:.2},{low:.2}"));
+            let back = points.iter().rev().map(|(x, _, high)| format!("{x:.2},{high:.2}"));
+            let points: Vec<String> = there.chain(back).collect();
+            write!(svg, "<polygon points=\"{}\" fill=\"{}\"/>", points.join(" "), hex(*color))
+        }
+        Item::Shades { x, y, width, height, shades, from, to } => {
+            let mut png = Vec::new();
+            let (across, down) = (shades.width as u32, shades.height as u32);
+            let encoder = image::codecs::png::PngEncoder::new(&mut png);
+            let rgb = shades.rgb(*from, *to);
+            image::ImageEncoder::write_image(encoder, &rgb, across, down, image::ExtendedColorType::Rgb8)
+                .expect("as many bytes as shades, and memory takes any of them");
+            let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, png);
+            write!(
+                svg,
+                "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" \
+                 style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{data}\"/>"
+            )
+        }
         Item::Text { x, y, size, face, align, upwards, color, text } => {
             let (family, weight) = match face {
                 Face::Regular => ("Roboto, sans-serif", 400),

@@ -4,10 +4,7 @@ use std::path::Path;
 
 use super::fonts::Face;
 use super::palette::Look;
-use super::raster::draw;
 use super::scene::{Align, Item, Plot, Scene, Sheet};
-use super::svg;
-use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::Result;
 use crate::compute::figures::{count, counted, percent};
 use crate::compute::histogram::{Axes, Bins, Histogram};
@@ -52,10 +49,7 @@ impl UniquenessPicture<'_> {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let scene = uniqueness_scene(self, 1800, 900);
-        let is_svg = path.extension().is_some_and(|name| name.eq_ignore_ascii_case("svg"));
-        let bytes = if is_svg { svg::to_svg(&scene).into_bytes() } else { draw(&scene).to_png() };
-        write_atomically(path, &bytes)
+        uniqueness_scene(self, 1800, 900).write(path)
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod fused;
 pub mod int8;
+pub mod overlap;
 pub mod sad;
 pub mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -222,6 +223,21 @@ kernel! {
 pub const LUMA: [i32; 3] = [11_966, 40_254, 4_064];
 pub const BLUE_DIFFERENCE: [i32; 3] = [-6_596, -22_189, 28_785];
 pub const RED_DIFFERENCE: [i32; 3] = [28_785, -26_145, -2_640];
+
+kernel! {
+    /// Rows in which a column differs from others.
+    ///
+    /// `own`, `ones`: set rows of the column and of the others. `counts + carried`: rows in which both are set, or,
+    /// when `is_inverted`, in which only the other is. `distances`: overwritten. All of one length.
+    column_distances(
+        counts: &[u16], carried: &[u32], ones: &[u32], own: u32, is_inverted: bool, distances: &mut [u32],
+    )
+}
+
+kernel! {
+    /// Appends the index of every distance that is at most `own_limit` or its own limit, ascending.
+    within_limits(distances: &[u32], limits: &[u32], own_limit: u32, hits: &mut Vec<u32>)
+}
 
 kernel! {
     /// Luma of each pixel of a row, 16 to 235.

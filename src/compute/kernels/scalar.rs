@@ -207,3 +207,40 @@ pub fn quantise(values: &[f32], factor: f32, step: f32, codes: &mut [i8]) -> f32
     }
     lanes.iter().sum()
 }
+
+#[inline(always)]
+pub fn column_distances(
+    counts: &[u16],
+    carried: &[u32],
+    ones: &[u32],
+    own: u32,
+    is_inverted: bool,
+    distances: &mut [u32],
+) {
+    let all = counts.iter().zip(carried).zip(ones).zip(distances);
+    if is_inverted {
+        for (((&count, &carried), &ones), distance) in all {
+            *distance = own.wrapping_sub(ones).wrapping_add(2 * (u32::from(count) + carried));
+        }
+    } else {
+        for (((&count, &carried), &ones), distance) in all {
+            *distance = own.wrapping_add(ones).wrapping_sub(2 * (u32::from(count) + carried));
+        }
+    }
+}
+
+#[inline(always)]
+pub fn within_limits(distances: &[u32], limits: &[u32], own_limit: u32, hits: &mut Vec<u32>) {
+    const STEP: usize = 16;
+    assert_eq!(distances.len(), limits.len(), "a limit a distance");
+    for (step, (distances, limits)) in distances.chunks(STEP).zip(limits.chunks(STEP)).enumerate() {
+        let mut any = 0;
+        for (&distance, &limit) in distances.iter().zip(limits) {
+            any |= u32::from(distance <= limit.max(own_limit));
+        }
+        if any != 0 {
+            let near = distances.iter().zip(limits).zip(step * STEP..);
+            hits.extend(near.filter(|((d, limit), _)| **d <= own_limit.max(**limit)).map(|(_, index)| index as u32));
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod vec_file;
 pub use dataset::Dataset;
 pub use dims::{fitting_dims, suggest_dim, telling_dim};
 pub use embeddings::{Embeddings, describe_embeddings, is_npy, scratch_beside};
-pub use npy::NpyFile;
+pub use npy::{NpyFile, npy_header};
 pub use texts::{Text, Texts};
 pub use vec_file::{MAX_DIM, MappedFile, VectorFile};
 

@@ -48,14 +48,7 @@ impl NpyFile {
     pub fn open(path: &Path) -> Result<Self> {
         let mapped = MappedFile::open(path)?;
         let bad = |what: String| Error::Npy { what, path: path.to_owned() };
-        if mapped.bytes().starts_with(b"PK\x03\x04") {
-            let what = "is a .npz archive. Save the one array that is meant (numpy.save(name, archive['…']))";
-            return Err(bad(what.to_owned()));
-        }
-        let mut reader = BufReader::new(mapped.bytes());
-        let header = NpyHeader::from_reader(&mut reader)
-            .map_err(|error| bad(format!("is no .npy file: {error}. Save the array with numpy.save")))?;
-        let start = mapped.bytes().len() - reader.buffer().len() - reader.get_ref().len();
+        let (header, start) = npy_header(&mapped)?;
         let &[rows, dim] = header.shape() else {
             let shape: Vec<String> = header.shape().iter().map(u64::to_string).collect();
             return Err(bad(format!(
@@ -127,6 +120,23 @@ impl NpyFile {
             self.read(row * self.dim..(row + 1) * self.dim, values);
         }
     }
+}
+
+/// The header of a `.npy` file, and where its first value begins.
+///
+/// # Errors
+/// A file that is no `.npy`.
+pub fn npy_header(file: &MappedFile) -> Result<(NpyHeader, usize)> {
+    let bad = |what: String| Error::Npy { what, path: file.path().to_owned() };
+    if file.bytes().starts_with(b"PK\x03\x04") {
+        let what = "is a .npz archive. Save the one array that is meant (numpy.save(name, archive['…']))";
+        return Err(bad(what.to_owned()));
+    }
+    let mut reader = BufReader::new(file.bytes());
+    let header = NpyHeader::from_reader(&mut reader)
+        .map_err(|error| bad(format!("is no .npy file: {error}. Save the array with numpy.save")))?;
+    let start = file.bytes().len() - reader.buffer().len() - reader.get_ref().len();
+    Ok((header, start))
 }
 
 fn convert<const SIZE: usize>(bytes: &[u8], values: &mut [f64], swap: bool, value_of: impl Fn([u8; SIZE]) -> f64) {

@@ -1,0 +1,567 @@
+//! What chance alone would give: columns that are independent, and matrices of the same row and column sums.
+
+use rayon::prelude::*;
+
+use super::groups::{Group, Mode, find_groups, mean_pairwise_distance};
+use super::mask::{Mask, Packed};
+use super::pairs::{Blocks, for_all_pairs, pair_count};
+use super::random::Random;
+use crate::compute::error::Result;
+use crate::job::Monitor;
+
+/// Distances of two columns whose `D` rows are set independently of each other, given how many are.
+///
+/// With a and b set rows the number of rows in which both are is hypergeometric, and they differ in a + b − 2 · both.
+#[derive(Debug, Clone)]
+pub struct Independent {
+    rows: u32,
+    /// ln n! for n from 0 to D.
+    log_factorials: Vec<f64>,
+}
+
+impl Independent {
+    pub fn new(rows: usize) -> Self {
+        let mut log_factorials = Vec::with_capacity(rows + 1);
+        // Kahan's sum: the error stays below that of one addition.
+        let (mut sum, mut lost) = (0.0f64, 0.0);
+        log_factorials.push(0.0);
+        for value in 1..=rows {
+            let term = (value as f64).ln() - lost;
+            let next = sum + term;
+            lost = (next - sum) - term;
+            sum = next;
+            log_factorials.push(sum);
+        }
+        Self { rows: rows as u32, log_factorials }
+    }
+
+    fn log_choose(&self, n: u32, k: u32) -> f64 {
+        self.log_factorials[n as usize] - self.log_factorials[k as usize] - self.log_factorials[(n - k) as usize]
+    }
+
+    /// Smallest and largest number of rows in which both can be set.
+    fn reach(&self, a: u32, b: u32) -> (u32, u32) {
+        ((a + b).saturating_sub(self.rows), a.min(b))
+    }
+
+    /// Probability that both are set in exactly `both` rows, which must be possible.
+    fn probability(&self, a: u32, b: u32, both: u32) -> f64 {
+        let log = self.log_choose(a, both) + self.log_choose(self.rows - a, b - both) - self.log_choose(self.rows, b);
+        log.exp()
+    }
+
+    /// P(both + 1) / P(both).
+    fn step_up(&self, a: u32, b: u32, both: u32) -> f64 {
+        let left = f64::from(a - both) * f64::from(b - both);
+        left / (f64::from(both + 1) * (f64::from(self.rows) - f64::from(a) - f64::from(b) + f64::from(both) + 1.0))
+    }
+
+    /// Probability that columns with `a` and `b` set rows differ in at most `distance` rows.
+    pub fn at_most(&self, a: u32, b: u32, distance: u32) -> f64 {
+        let (low, high) = self.reach(a, b);
+        // They differ in at most that many where both are set in at least this many.
+        let least = (a + b).saturating_sub(distance).div_ceil(2);
+        if least <= low {
+            return 1.0;
+        }
+        if least > high {
+            return 0.0;
+        }
+        let mean = f64::from(a) * f64::from(b) / f64::from(self.rows);
+        if f64::from(least) > mean {
+            let mut term = self.probability(a, b, least);
+            let mut sum = term;
+            for both in least..high {
+                term *= self.step_up(a, b, both);
+                sum += term;
+                if term < sum * 1e-17 {
+                    break;
+                }
+            }
+            sum.min(1.0)
+        } else {
+            let mut term = self.probability(a, b, least - 1);
+            let mut sum = term;
+            for both in (low..least - 1).rev() {
+                term /= self.step_up(a, b, both);
+                sum += term;
+                if term < sum * 1e-17 {
+                    break;
+                }
+            }
+            (1.0 - sum).max(0.0)
+        }
+    }
+
+    /// Adds `weight` · P(columns with `a` and `b` set rows differ in d rows) to `shares[d]`, for all d.
+    fn add_distribution(&self, a: u32, b: u32, weight: f64, shares: &mut [f64]) {
+        let (low, high) = self.reach(a, b);
+        let mode = ((f64::from(a) + 1.0) * (f64::from(b) + 1.0) / (f64::from(self.rows) + 2.0)) as u32;
+        let mode = mode.clamp(low, high);
+        let peak = self.probability(a, b, mode);
+        let mut add = |both: u32, probability: f64| shares[(a + b - 2 * both) as usize] += weight * probability;
+        add(mode, peak);
+        let mut term = peak;
+        for both in mode..high {
+            term *= self.step_up(a, b, both);
+            add(both + 1, term);
+            if term < peak * 1e-18 {
+                break;
+            }
+        }
+        term = peak;
+        for both in (low..mode).rev() {
+            term /= self.step_up(a, b, both);
+            add(both, term);
+            if term < peak * 1e-18 {
+                break;
+            }
+        }
+    }
+}
+
+/// Sums that are told apart when distributions are added up; more are rounded to this many quantiles.
+const MOST_CLASSES: usize = 300;
+
+/// Share of pairs expected to differ in d rows, for d from 0 to D, if columns were independent with the sums they have.
+///
+/// `ones`: set rows of every column, two of them at least.
+pub fn expected_shares(ones: &[u32], rows: usize) -> Vec<f64> {
+    let independent = Independent::new(rows);
+    let classes = classes_of(ones);
+    let pairs = pair_count(ones.len()) as f64;
+    let mut shares = vec![0.0; rows + 1];
+    for (index, &(a, count)) in classes.iter().enumerate() {
+        let among = count as f64 * (count as f64 - 1.0) / 2.0;
+        if among > 0.0 {
+            independent.add_distribution(a, a, among / pairs, &mut shares);
+        }
+        for &(b, others) in &classes[index + 1..] {
+            independent.add_distribution(a, b, count as f64 * others as f64 / pairs, &mut shares);
+        }
+    }
+    shares
+}
+
+/// The sums that occur, each with how often; neighbours are taken together where there are many.
+fn classes_of(ones: &[u32]) -> Vec<(u32, usize)> {
+    let mut sorted = ones.to_vec();
+    sorted.sort_unstable();
+    let classes: Vec<(u32, usize)> = sorted.chunk_by(|a, b| a == b).map(|same| (same[0], same.len())).collect();
+    if classes.len() <= MOST_CLASSES {
+        return classes;
+    }
+    let quantile = |index: usize| index * sorted.len() / MOST_CLASSES;
+    let parts = (0..MOST_CLASSES).map(|index| &sorted[quantile(index)..quantile(index + 1)]);
+    parts.filter(|part| !part.is_empty()).map(|part| (part[part.len() / 2], part.len())).collect()
+}
+
+/// Sums running up: the share of at most d.
+pub fn running(shares: &[f64]) -> Vec<f64> {
+    let mut sum = 0.0;
+    shares
+        .iter()
+        .map(|share| {
+            sum += share;
+            sum.min(1.0)
+        })
+        .collect()
+}
+
+/// Bins of the correlation of two columns, from −1 to 1.
+const CORRELATION_BINS: usize = 4000;
+
+/// Bins of −log10 p, a 512th of a decade each; what is beyond lies in the last.
+const BINS_PER_DECADE: f64 = 512.0;
+const DECADES: usize = 320;
+
+/// What the pairs of a matrix are like beside chance.
+struct PairEvidence {
+    /// By bin of −log10 p.
+    by_p: Vec<u64>,
+    /// By bin of the correlation (of columns that have both set and unset rows).
+    by_correlation: Vec<u64>,
+    /// p-values that were found, by (a, b, d): the same come again and again.
+    known: Vec<(u64, u32)>,
+}
+
+/// Columns as the evidence needs them.
+struct Columns<'a> {
+    ones: &'a [u32],
+    rows: f64,
+    /// 1 / √(a (D − a)); 0 where a column is all 0 or all 1.
+    weights: Vec<f64>,
+    independent: Independent,
+}
+
+impl<'a> Columns<'a> {
+    fn new(ones: &'a [u32], rows: usize) -> Self {
+        let weight = |&ones: &u32| {
+            let spread = f64::from(ones) * (rows as f64 - f64::from(ones));
+            if spread > 0.0 { 1.0 / spread.sqrt() } else { 0.0 }
+        };
+        Self {
+            ones,
+            rows: rows as f64,
+            weights: ones.iter().map(weight).collect(),
+            independent: Independent::new(rows),
+        }
+    }
+
+    /// Pearson's correlation of two columns that differ in `distance` rows.
+    fn correlation(&self, left: usize, right: usize, distance: u32) -> f64 {
+        let (a, b) = (f64::from(self.ones[left]), f64::from(self.ones[right]));
+        let closer = self.rows * (a + b - f64::from(distance)) / 2.0 - a * b;
+        closer * self.weights[left] * self.weights[right]
+    }
+}
+
+fn correlation_bin(correlation: f64) -> usize {
+    ((correlation + 1.0) * (CORRELATION_BINS as f64 / 2.0)).clamp(0.0, CORRELATION_BINS as f64 - 1.0) as usize
+}
+
+fn p_bin(p: f64) -> usize {
+    ((-p.log10() * BINS_PER_DECADE).floor().max(0.0) as usize).min(DECADES * BINS_PER_DECADE as usize - 1)
+}
+
+/// Collects correlations, and p-values where `with_p`, of all pairs.
+fn evidence(mask: &Mask, blocks: &Blocks, with_p: bool, monitor: &Monitor) -> Result<PairEvidence> {
+    const KNOWN: usize = 1 << 14;
+    /// Correlations of fewer standard deviations have p-values that no threshold up to 0.2 reaches.
+    const LEAST_DEVIATIONS: f64 = 0.5;
+    let columns = Columns::new(blocks.ones(), mask.rows());
+    let least = LEAST_DEVIATIONS / (columns.rows - 1.0).max(1.0).sqrt();
+    let p_bins = if with_p { DECADES * BINS_PER_DECADE as usize } else { 0 };
+    let make = || PairEvidence {
+        by_p: vec![0; p_bins],
+        by_correlation: vec![0; CORRELATION_BINS],
+        known: vec![(u64::MAX, 0); if with_p { KNOWN } else { 0 }],
+    };
+    let visit = |state: &mut PairEvidence, column: usize, first: usize, distances: &[u32]| {
+        for (&distance, other) in distances.iter().zip(first..) {
+            if columns.weights[column] * columns.weights[other] == 0.0 {
+                continue;
+            }
+            let correlation = columns.correlation(column, other, distance);
+            state.by_correlation[correlation_bin(correlation)] += 1;
+            if !with_p || correlation < least {
+                continue;
+            }
+            let (a, b) = (columns.ones[column], columns.ones[other]);
+            let (a, b) = (a.min(b), a.max(b));
+            let key = u64::from(a) << 42 | u64::from(b) << 21 | u64::from(distance);
+            // Keys of longer columns than 2²¹ rows are not unique: those are computed each time.
+            let can_know = columns.rows < (1u64 << 21) as f64;
+            let place = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50) as usize % KNOWN;
+            let bin = match state.known[place] {
+                (known, bin) if can_know && known == key => bin,
+                _ => {
+                    let bin = p_bin(columns.independent.at_most(a, b, distance)) as u32;
+                    state.known[place] = (key, bin);
+                    bin
+                }
+            };
+            state.by_p[bin as usize] += 1;
+        }
+    };
+    let states = for_all_pairs(blocks, &mask.by_column, make, visit, monitor)?;
+    let mut all = make();
+    for state in states {
+        all.by_p.iter_mut().zip(&state.by_p).for_each(|(all, part)| *all += part);
+        all.by_correlation.iter_mut().zip(&state.by_correlation).for_each(|(all, part)| *all += part);
+    }
+    Ok(all)
+}
+
+/// Pairs that are closer than chance at a false-discovery rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Closer {
+    /// Share of all pairs.
+    pub share: f64,
+    pub pairs: u64,
+    /// Pairs count whose p-value is at most this; or, by permutation, whose correlation is at least this. `None`
+    /// where no pair does.
+    pub threshold: Option<f64>,
+}
+
+/// Benjamini and Hochberg's step-up rule over binned p-values, each taken for the highest of its bin: never more
+/// pairs than the rule itself would take.
+fn benjamini_hochberg(by_p: &[u64], pairs: u64, fdr: f64) -> Closer {
+    let mut closer = Closer { share: 0.0, pairs: 0, threshold: None };
+    let mut count = 0;
+    for (bin, &found) in by_p.iter().enumerate().rev() {
+        count += found;
+        let highest = 10f64.powf(-(bin as f64) / BINS_PER_DECADE);
+        if count > 0 && highest <= fdr * count as f64 / pairs as f64 {
+            closer = Closer { share: count as f64 / pairs as f64, pairs: count, threshold: Some(highest) };
+        }
+    }
+    closer
+}
+
+/// What independent columns of the same sums would give.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalyticNull {
+    /// Expected share of pairs that differ in at most d rows, for d from 0 to D.
+    pub cumulative: Vec<f64>,
+    /// Mean distance expected, as a share of the rows.
+    pub mean: f64,
+    pub closer: Closer,
+}
+
+impl AnalyticNull {
+    /// Compares all pairs of columns with chance at a false-discovery rate. Needs two columns.
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn find(mask: &Mask, blocks: &Blocks, fdr: f64, monitor: &Monitor) -> Result<Self> {
+        let pairs = pair_count(mask.columns());
+        monitor.begin("comparing with chance", "pairs", pairs);
+        let shares = expected_shares(blocks.ones(), mask.rows());
+        let evidence = evidence(mask, blocks, true, monitor)?;
+        let mean = shares.iter().zip(0u32..).map(|(share, distance)| share * f64::from(distance)).sum::<f64>();
+        Ok(Self {
+            cumulative: running(&shares),
+            mean: mean / mask.rows() as f64,
+            closer: benjamini_hochberg(&evidence.by_p, pairs, fdr),
+        })
+    }
+}
+
+/// What matrices of the same row and column sums give.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PermutationNull {
+    pub permutations: usize,
+    /// Lowest and highest share of pairs that differ in at most d rows, over the permutations, for d from 0 to D.
+    pub band: Vec<(f64, f64)>,
+    pub closer: Closer,
+    /// One a group.
+    pub groups: Vec<GroupChance>,
+}
+
+/// A group beside the groups that chance gives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupChance {
+    /// Mean over the permutations of the group's mean distance.
+    pub expected: f64,
+    /// Standard deviations from there; negative is closer. `None` where the permutations do not vary.
+    pub z: Option<f64>,
+    /// Share of groups of permuted matrices that are at least as close, each measured by its own spread; one is
+    /// added above and below, so it is never 0.
+    pub p: f64,
+}
+
+/// What is permuted, and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Permutations {
+    pub count: usize,
+    pub seed: u64,
+    pub fdr: f64,
+}
+
+/// Global trades that part two matrices: every column trades once in each.
+const TRADES: usize = 12;
+/// Columns among whose pairs the distances of permuted matrices are counted.
+const MOST_COLUMNS: usize = 2048;
+
+/// What one permuted matrix gives.
+struct Permuted {
+    means: Vec<f64>,
+    counts: Vec<u64>,
+    by_correlation: Vec<u64>,
+}
+
+impl PermutationNull {
+    /// Permutes the matrix by curveball trades between columns, which keep all row and column sums, and does with
+    /// each permuted matrix what was done with the matrix itself. Needs two columns.
+    ///
+    /// The chain walks from the matrix to a hub and from there to every permuted matrix, as many trades each, so the
+    /// matrix and the permuted ones are exchangeable if chance made it, however well the chain mixes (Besag and
+    /// Clifford, "Generalized Monte Carlo significance tests", 1989; Strona et al., "A fast and unbiased procedure to
+    /// randomize ecological binary matrices", 2014; Carstens et al. 2018 for global trades).
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn find(
+        mask: &Mask,
+        blocks: &Blocks,
+        how: Permutations,
+        (mode, order, k): (Mode, &[u32], usize),
+        groups: &[Group],
+        monitor: &Monitor,
+    ) -> Result<Self> {
+        monitor.begin("permuting", "permutations", how.count as u64);
+        let mut hub = mask.by_column.clone();
+        trade_all(&mut hub, &mut Random::stream(how.seed, 0), monitor)?;
+        let mut chosen = Random::stream(how.seed, u64::MAX).order(mask.columns());
+        chosen.truncate(MOST_COLUMNS);
+        chosen.sort_unstable();
+        let permuted: Vec<Permuted> = (1..=how.count as u64)
+            .into_par_iter()
+            .map(|index| {
+                let mut by_column = hub.clone();
+                trade_all(&mut by_column, &mut Random::stream(how.seed, index), monitor)?;
+                let permuted = Mask::of_columns(by_column);
+                // The same work as before, told as one unit.
+                let quiet = monitor.quiet();
+                let blocks = Blocks::of_mask(&permuted);
+                let groups = find_groups(&permuted.by_column, &blocks, mode, order, k, &quiet)?;
+                let means =
+                    groups.iter().map(|group| mean_pairwise_distance(&permuted.by_column, &group.columns)).collect();
+                let sample = Mask::of_columns(permuted.by_column.in_order(&chosen));
+                let (counts, by_correlation) = distances_and_correlations(&sample, &quiet)?;
+                monitor.advance(1)?;
+                Ok(Permuted { means, counts, by_correlation })
+            })
+            .collect::<Result<_>>()?;
+        let mut band = vec![(f64::INFINITY, f64::NEG_INFINITY); mask.rows() + 1];
+        for permuted in &permuted {
+            let total: u64 = permuted.counts.iter().sum();
+            let mut below = 0;
+            for (band, count) in band.iter_mut().zip(&permuted.counts) {
+                below += count;
+                let share = below as f64 / total as f64;
+                *band = (band.0.min(share), band.1.max(share));
+            }
+        }
+        let observed = evidence(mask, blocks, false, &monitor.quiet())?;
+        let means: Vec<f64> =
+            groups.iter().map(|group| mean_pairwise_distance(&mask.by_column, &group.columns)).collect();
+        Ok(Self {
+            permutations: how.count,
+            band,
+            closer: closer_by_permutation(&observed.by_correlation, &permuted, pair_count(mask.columns()), how.fdr),
+            groups: group_chances(&means, &permuted),
+        })
+    }
+}
+
+fn distances_and_correlations(mask: &Mask, monitor: &Monitor) -> Result<(Vec<u64>, Vec<u64>)> {
+    let blocks = Blocks::of_mask(mask);
+    let columns = Columns::new(blocks.ones(), mask.rows());
+    let make = || (vec![0u64; mask.rows() + 1], vec![0u64; CORRELATION_BINS]);
+    let visit = |(counts, by_correlation): &mut (Vec<u64>, Vec<u64>), column: usize, first: usize, found: &[u32]| {
+        for (&distance, other) in found.iter().zip(first..) {
+            counts[distance as usize] += 1;
+            if columns.weights[column] * columns.weights[other] > 0.0 {
+                by_correlation[correlation_bin(columns.correlation(column, other, distance))] += 1;
+            }
+        }
+    };
+    let mut all = make();
+    for (counts, by_correlation) in for_all_pairs(&blocks, &mask.by_column, make, visit, monitor)? {
+        all.0.iter_mut().zip(counts).for_each(|(all, part)| *all += part);
+        all.1.iter_mut().zip(by_correlation).for_each(|(all, part)| *all += part);
+    }
+    Ok(all)
+}
+
+/// The most pairs, by correlation, of which permuted matrices give at most the share `fdr` (Tusher et al., 2001).
+fn closer_by_permutation(observed: &[u64], permuted: &[Permuted], pairs: u64, fdr: f64) -> Closer {
+    let chance_pairs: u64 = permuted.iter().map(|permuted| permuted.counts.iter().sum::<u64>()).sum();
+    let mut closer = Closer { share: 0.0, pairs: 0, threshold: None };
+    let (mut found, mut by_chance) = (0u64, 0u64);
+    for bin in (0..CORRELATION_BINS).rev() {
+        found += observed[bin];
+        by_chance += permuted.iter().map(|permuted| permuted.by_correlation[bin]).sum::<u64>();
+        let expected = (by_chance + 1) as f64 / (chance_pairs + 1) as f64;
+        let share = found as f64 / pairs as f64;
+        let threshold = bin as f64 / (CORRELATION_BINS as f64 / 2.0) - 1.0;
+        // A pair that is no closer than its sums would give is not closer than chance.
+        if threshold > 0.0 && found > 0 && expected <= fdr * share {
+            closer = Closer { share, pairs: found, threshold: Some(threshold) };
+        }
+    }
+    closer
+}
+
+fn group_chances(means: &[f64], permuted: &[Permuted]) -> Vec<GroupChance> {
+    let count = permuted.len();
+    let of_group = |group: usize| permuted.iter().map(move |permuted| permuted.means.get(group).copied());
+    // Each permuted group beside the others of its kind, so that it is measured as the group itself is.
+    let mut by_chance: Vec<f64> = Vec::new();
+    let mut spreads = Vec::with_capacity(means.len());
+    for group in 0..means.len() {
+        let values: Vec<f64> = of_group(group).flatten().collect();
+        spreads.push(spread_of(values.iter().copied()));
+        for (index, &value) in values.iter().enumerate() {
+            let others = values.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, &value)| value);
+            by_chance.push(deviations(value, spread_of(others)));
+        }
+    }
+    by_chance.sort_unstable_by(f64::total_cmp);
+    let chance = |(&mean, &spread): (&f64, &(f64, f64))| {
+        let z = deviations(mean, spread);
+        let as_close = by_chance.partition_point(|&other| other <= z);
+        GroupChance {
+            expected: spread.0,
+            z: (spread.1 > 0.0 && count > 1).then_some(z),
+            p: (as_close + 1) as f64 / (by_chance.len() + 1) as f64,
+        }
+    };
+    means.iter().zip(&spreads).map(chance).collect()
+}
+
+/// Mean and standard deviation (divided by one less than their number); 0 where there is nothing to vary.
+fn spread_of(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let count = values.clone().count() as f64;
+    if count == 0.0 {
+        return (0.0, 0.0);
+    }
+    let mean = values.clone().sum::<f64>() / count;
+    let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
+    // What rounding leaves of equal values is no spread.
+    let std = if count > 1.0 { (squares / (count - 1.0)).sqrt() } else { 0.0 };
+    (mean, if std > 1e-12 { std } else { 0.0 })
+}
+
+fn deviations(value: f64, (mean, std): (f64, f64)) -> f64 {
+    let off = value - mean;
+    match std > 0.0 {
+        true => off / std,
+        false if off.abs() < 1e-12 => 0.0,
+        false => off.signum() * f64::INFINITY,
+    }
+}
+
+/// Every column trades with another one, [`TRADES`] times.
+fn trade_all(by_column: &mut Packed, random: &mut Random, monitor: &Monitor) -> Result<()> {
+    for _ in 0..TRADES {
+        let order = random.order(by_column.count());
+        for pair in order.as_chunks::<2>().0 {
+            let (left, right) = by_column.two_lines(pair[0] as usize, pair[1] as usize);
+            trade(left, right, random);
+        }
+        monitor.check()?;
+    }
+    Ok(())
+}
+
+/// A curveball trade: rows that only one of two columns has are dealt out anew, as many to each as before.
+fn trade(left: &mut [u64], right: &mut [u64], random: &mut Random) {
+    let (mut of_left, mut differing) = (0u32, 0u32);
+    for (a, b) in left.iter().zip(&*right) {
+        of_left += (a & !b).count_ones();
+        differing += (a ^ b).count_ones();
+    }
+    if of_left == 0 || of_left == differing {
+        return;
+    }
+    for (a, b) in left.iter_mut().zip(right) {
+        let mut open = *a ^ *b;
+        let mut given = 0;
+        while open != 0 {
+            let bit = open & open.wrapping_neg();
+            open ^= bit;
+            // Off from uniform by less than differing / 2³².
+            let drawn = ((random.bits() >> 32) * u64::from(differing)) >> 32;
+            let takes = (drawn as u32) < of_left;
+            given |= if takes { bit } else { 0 };
+            of_left -= u32::from(takes);
+            differing -= 1;
+        }
+        let either = *a ^ *b;
+        *a = (*a & !either) | given;
+        *b = (*b & !either) | (either & !given);
+    }
+}
