@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::command::{Command, Pick, Work};
+use super::sparsity::SparsityCommand;
 use super::state::{self, ExportForm, ExportKind, Settings};
 use super::theme::Theme;
 use super::uniqueness::UniquenessCommand;
@@ -84,13 +85,21 @@ impl App {
             }
             Command::Cancel(Work::Exporting) => self.jobs.export.cancel(),
             Command::Cancel(Work::Uniqueness) => self.uniqueness.jobs.cancel(),
+            Command::Cancel(Work::Sparsity) => self.sparsity.jobs.cancel(),
             Command::ShowPage(page) => session.page = page,
             Command::Uniqueness(command) => self.carry_out_uniqueness(command, ctx),
+            Command::Sparsity(command) => self.carry_out_sparsity(command, ctx),
         }
     }
 
     /// Folders and manifests are results; vector files go to the fields they seem to be made for.
     fn open_paths(&mut self, paths: Vec<PathBuf>, ctx: &egui::Context) {
+        let (matrices, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.into_iter().partition(|path| super::sparsity::is_for_it(path, self.session.page));
+        if !matrices.is_empty() {
+            self.session.page = state::Page::Sparsity;
+            self.carry_out_sparsity(SparsityCommand::Open(matrices), ctx);
+        }
         for path in paths {
             let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
             if name == MANIFEST_NAME || path.is_dir() {
@@ -119,8 +128,8 @@ impl App {
                 self.accept_pick(pick, path);
             } else {
                 self.notices.wrong(format!(
-                    "{text}: is neither a vector file (.vec, .npy), a dataset (.jsonl), a saved selection (.json) nor results \
-                     (a folder with {MANIFEST_NAME}). Drop one of those"
+                    "{text}: is neither a vector file (.vec, .npy), a dataset (.jsonl), a saved selection (.json), pruned matrices \
+                     (.pt, .safetensors) nor results (a folder with {MANIFEST_NAME}). Drop one of those"
                 ));
             }
         }
@@ -175,6 +184,7 @@ impl App {
             Pick::Results => &form.output,
             Pick::ExportPlace => self.session.export_dialog.as_ref().map_or(&form.output, |dialog| &dialog.path),
             Pick::Embeddings | Pick::Dataset | Pick::Selection | Pick::UniquenessPlace => self.uniqueness.near_path(),
+            Pick::Matrices | Pick::MatrixFolder | Pick::Database | Pick::SparsityPlace => self.sparsity.near_path(pick),
         };
         let near = PathBuf::from(near);
         let start = near.parent().map(Path::to_owned);
@@ -205,6 +215,11 @@ impl App {
             Pick::Dataset => self.uniqueness.set_dataset(&path),
             Pick::Selection => self.commands.push(Command::Uniqueness(UniquenessCommand::OpenSelection(path))),
             Pick::UniquenessPlace => self.uniqueness.set_save_path(&path),
+            Pick::Matrices | Pick::MatrixFolder => {
+                self.commands.push(Command::Sparsity(SparsityCommand::Open(vec![path])));
+            }
+            Pick::Database => self.sparsity.set_database(&path),
+            Pick::SparsityPlace => self.sparsity.set_save_path(&path),
         }
     }
 

@@ -19,6 +19,7 @@ pub fn top_bar(app: &mut App, ui: &mut egui::Ui) {
         for (page, name, hint) in [
             (Page::Distribution, "Distribution", "How the scores of nearest neighbours are distributed (Ctrl+1)"),
             (Page::Uniqueness, "Uniqueness", "How isolated or redundant each sample is (Ctrl+2)"),
+            (Page::Sparsity, "Sparsity", "How alike the features of pruned matrices are (Ctrl+3)"),
         ] {
             if ui.selectable_label(app.session.page == page, name).on_hover_text(hint).clicked() {
                 app.commands.push(Command::ShowPage(page));
@@ -27,7 +28,8 @@ pub fn top_bar(app: &mut App, ui: &mut egui::Ui) {
         ui.add_space(8.0);
         let is_distribution = app.session.page == Page::Distribution;
         let (title, hint) = match (&app.session.digest, app.session.is_demo) {
-            _ if !is_distribution => app.uniqueness.title(),
+            _ if app.session.page == Page::Uniqueness => app.uniqueness.title(),
+            _ if !is_distribution => app.sparsity.title(),
             (Some(_), true) => (demo::ABOUT.to_owned(), "Choose your own docs and queries at the left".to_owned()),
             (Some(digest), false) => {
                 (digest.store.folder().display().to_string(), "The results folder that is shown".to_owned())
@@ -76,7 +78,7 @@ pub fn top_bar(app: &mut App, ui: &mut egui::Ui) {
 }
 
 pub fn status_line(app: &mut App, ui: &mut egui::Ui) {
-    let App { jobs, session, theme, commands, notices, uniqueness, .. } = app;
+    let App { jobs, session, theme, commands, notices, uniqueness, sparsity, .. } = app;
     let work = [
         (Work::Scoring, jobs.scoring.progress()),
         (Work::Exporting, jobs.export.progress()),
@@ -84,6 +86,7 @@ pub fn status_line(app: &mut App, ui: &mut egui::Ui) {
         (Work::Reading, jobs.digest.progress().filter(|_| !jobs.scoring.is_busy())),
         (Work::Reading, jobs.selection.progress().filter(|progress| progress.elapsed_secs > 0.3)),
         (Work::Uniqueness, uniqueness.jobs.progress()),
+        (Work::Sparsity, sparsity.jobs.progress()),
     ];
     let mut idle = true;
     for (work, progress) in work {

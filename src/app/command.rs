@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::sparsity::SparsityCommand;
 use super::state::{ExportKind, Page};
 use super::uniqueness::{Save, UniquenessCommand};
 
@@ -41,12 +42,18 @@ pub enum Command {
     Cancel(Work),
     ShowPage(Page),
     Uniqueness(UniquenessCommand),
+    Sparsity(SparsityCommand),
 }
 
 impl Command {
     /// Whether Esc stands for it.
     pub fn is_escape(&self) -> bool {
-        matches!(self, Self::ZoomReset | Self::Uniqueness(UniquenessCommand::ZoomReset))
+        matches!(
+            self,
+            Self::ZoomReset
+                | Self::Uniqueness(UniquenessCommand::ZoomReset)
+                | Self::Sparsity(SparsityCommand::ZoomReset)
+        )
     }
 }
 
@@ -62,6 +69,10 @@ pub enum Pick {
     Dataset,
     Selection,
     UniquenessPlace,
+    Matrices,
+    MatrixFolder,
+    Database,
+    SparsityPlace,
 }
 
 /// Long work that can be cancelled.
@@ -71,6 +82,7 @@ pub enum Work {
     Reading,
     Exporting,
     Uniqueness,
+    Sparsity,
 }
 
 /// The commands of the palette: name, shortcut, command.
@@ -95,10 +107,15 @@ pub fn palette() -> Vec<(&'static str, &'static str, Command)> {
         ("Copy frame", "Ctrl+Shift+C", Command::CopyFrame),
         ("Distribution view", "Ctrl+1", Command::ShowPage(Page::Distribution)),
         ("Uniqueness view", "Ctrl+2", Command::ShowPage(Page::Uniqueness)),
+        ("Sparsity view", "Ctrl+3", Command::ShowPage(Page::Sparsity)),
         ("Choose embeddings…", "", Command::Pick(Pick::Embeddings)),
         ("Choose dataset…", "", Command::Pick(Pick::Dataset)),
         ("Score samples", "Ctrl+Enter in its view", Command::Uniqueness(UniquenessCommand::Start)),
         ("Uniqueness of the demo data", "", Command::Uniqueness(UniquenessCommand::OpenDemo)),
+        ("Choose pruned matrices…", "", Command::Pick(Pick::Matrices)),
+        ("Choose a folder of pruned matrices…", "", Command::Pick(Pick::MatrixFolder)),
+        ("Analyse pruned matrices", "Ctrl+Enter in its view", Command::Sparsity(SparsityCommand::Start)),
+        ("Pruned matrices of the demo", "", Command::Sparsity(SparsityCommand::OpenDemo)),
         ("Open selection…", "", Command::Pick(Pick::Selection)),
         ("Save kept and dropped samples…", "", Command::Uniqueness(UniquenessCommand::AskSave(Save::Lists))),
         ("Save uniqueness scores…", "", Command::Uniqueness(UniquenessCommand::AskSave(Save::Scores))),
@@ -121,6 +138,7 @@ pub fn from_keys(ctx: &egui::Context, page: Page) -> Vec<Command> {
         (Modifiers::COMMAND, Key::K, Command::ShowPalette),
         (Modifiers::COMMAND, Key::Num1, Command::ShowPage(Page::Distribution)),
         (Modifiers::COMMAND, Key::Num2, Command::ShowPage(Page::Uniqueness)),
+        (Modifiers::COMMAND, Key::Num3, Command::ShowPage(Page::Sparsity)),
     ];
     let plain = match page {
         Page::Distribution => {
@@ -159,6 +177,20 @@ pub fn from_keys(ctx: &egui::Context, page: Page) -> Vec<Command> {
                 (Key::Backspace, Command::Uniqueness(UniquenessCommand::ZoomBack)),
                 (Key::Escape, Command::Uniqueness(UniquenessCommand::ZoomReset)),
                 (Key::ArrowLeft, Command::Uniqueness(UniquenessCommand::WalkBack)),
+            ]
+        }
+        Page::Sparsity => {
+            with_ctrl.extend([
+                (Modifiers::COMMAND, Key::O, Command::Pick(Pick::Matrices)),
+                (Modifiers::COMMAND, Key::Enter, Command::Sparsity(SparsityCommand::Start)),
+                (Modifiers::COMMAND, Key::S, Command::Sparsity(SparsityCommand::AskSavePicture)),
+            ]);
+            vec![
+                (Key::Escape, Command::Sparsity(SparsityCommand::ZoomReset)),
+                (Key::ArrowUp, Command::Sparsity(SparsityCommand::StepMatrix(-1))),
+                (Key::ArrowDown, Command::Sparsity(SparsityCommand::StepMatrix(1))),
+                (Key::ArrowLeft, Command::Sparsity(SparsityCommand::StepGroup(-1))),
+                (Key::ArrowRight, Command::Sparsity(SparsityCommand::StepGroup(1))),
             ]
         }
     };

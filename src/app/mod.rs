@@ -5,12 +5,17 @@ mod actions;
 mod bars;
 mod command;
 mod distribution;
+mod fields;
+mod grid;
 mod icons;
 mod notices;
+mod paint;
 mod palette_window;
 mod plots;
 mod results;
 mod review;
+mod save_dialog;
+mod sparsity;
 mod state;
 mod theme;
 mod uniqueness;
@@ -22,6 +27,7 @@ use std::time::Duration;
 
 pub use command::Command;
 use notices::Notices;
+pub use sparsity::{Sparsity, SparsityCommand};
 pub use state::{Page, Settings};
 use state::{SelectionKey, Session};
 use theme::Theme;
@@ -76,6 +82,7 @@ pub struct App {
     options: AppOptions,
     session: Session,
     uniqueness: Uniqueness,
+    sparsity: Sparsity,
     jobs: Jobs,
     notices: Notices,
     theme: Theme,
@@ -99,6 +106,7 @@ impl App {
         Self {
             session: Session::new(&settings),
             uniqueness: Uniqueness::new(settings.bins),
+            sparsity: Sparsity::new(),
             saved_settings: settings.clone(),
             settings,
             options,
@@ -126,6 +134,7 @@ impl App {
             self.carry_out(command, ctx, now);
         }
         self.step_uniqueness(ctx, now);
+        self.step_sparsity(ctx, now);
         self.review_form(ctx, now);
         self.digest_fresh_runs(ctx);
         self.select_scores_in_view(ctx);
@@ -139,7 +148,7 @@ impl App {
         if let Some(secs) = wait {
             ctx.request_repaint_after(Duration::from_secs_f64(secs));
         }
-        if self.jobs.is_busy() || self.uniqueness.jobs.is_busy() {
+        if self.jobs.is_busy() || self.uniqueness.jobs.is_busy() || self.sparsity.jobs.is_busy() {
             ctx.request_repaint_after(Duration::from_millis(100));
         }
     }
@@ -222,7 +231,11 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let before = self.commands.len();
-        if self.session.palette.is_none() && self.session.export_dialog.is_none() && !self.uniqueness.is_asking() {
+        if self.session.palette.is_none()
+            && self.session.export_dialog.is_none()
+            && !self.uniqueness.is_asking()
+            && !self.sparsity.is_asking()
+        {
             let keys = command::from_keys(ui.ctx(), self.session.page);
             // Esc closes what is open before it does anything to the picture.
             let closes = self.session.notices_open && keys.iter().any(Command::is_escape);
@@ -236,6 +249,7 @@ impl eframe::App for App {
         match self.session.page {
             Page::Distribution => distribution::show(self, ui),
             Page::Uniqueness => uniqueness::show(self, ui),
+            Page::Sparsity => sparsity::show(self, ui),
         }
         self.notices.show_latest(ui, &self.theme, &mut self.commands);
         let mut open = self.session.notices_open;
@@ -276,7 +290,11 @@ impl App {
 
     /// Whether any work is going on.
     pub fn is_busy(&self) -> bool {
-        self.jobs.is_busy() || self.jobs.review.is_busy() || self.jobs.frame.is_busy() || self.uniqueness.jobs.is_busy()
+        self.jobs.is_busy()
+            || self.jobs.review.is_busy()
+            || self.jobs.frame.is_busy()
+            || self.uniqueness.jobs.is_busy()
+            || self.sparsity.jobs.is_busy()
     }
 
     /// The newest notice.
@@ -292,6 +310,11 @@ impl App {
     /// The uniqueness view.
     pub fn uniqueness(&self) -> &Uniqueness {
         &self.uniqueness
+    }
+
+    /// The sparsity view.
+    pub fn sparsity(&self) -> &Sparsity {
+        &self.sparsity
     }
 
     /// Does `command` as a button would.

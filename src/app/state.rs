@@ -238,6 +238,7 @@ pub struct SelectionKey {
 pub enum Page {
     Distribution,
     Uniqueness,
+    Sparsity,
 }
 
 /// Everything that is on screen and not saved.

@@ -298,7 +298,15 @@ fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)
             dialog.set_title("Choose the dataset").add_filter("JSON lines", &["jsonl", "json"]).pick_file()
         }
         Pick::Selection => dialog.set_title("Open a selection").add_filter("selections", &["json"]).pick_file(),
-        Pick::ExportPlace | Pick::UniquenessPlace => dialog.set_title("Export as").set_file_name(name).save_file(),
+        Pick::Matrices => {
+            let endings = crate::compute::sparsity::formats::ENDINGS;
+            dialog.set_title("Choose a pruned matrix or a checkpoint").add_filter("weights", &endings).pick_file()
+        }
+        Pick::MatrixFolder => dialog.set_title("Choose a folder of pruned matrices").pick_folder(),
+        Pick::Database => dialog.set_title("Choose the DuckDB file").set_file_name(name).save_file(),
+        Pick::ExportPlace | Pick::UniquenessPlace | Pick::SparsityPlace => {
+            dialog.set_title("Export as").set_file_name(name).save_file()
+        }
     }?;
     Some((pick, path))
 }

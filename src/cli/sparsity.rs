@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use super::args::{QueryArgs, SparsityArgs, SparsityCommand};
 use super::progress::ProgressLine;
 use super::{Failure, use_threads};
@@ -251,7 +253,7 @@ fn compare(
 /// Draws the page and the spy plot of a matrix, and of each group its spy plot and its distances.
 fn draw_all(folder: &Path, analysis: &Analysis, monitor: &Monitor) -> Result<(), Error> {
     let canvas = Canvas::FILE;
-    let name = file_name(&analysis.identity);
+    let name = analysis.identity.file_name();
     let folder = folder.join(&name);
     let made = MadeFolders::make(&folder)?;
     monitor.begin("drawing", "pictures", 3 + 2 * analysis.groups.len() as u64);
@@ -264,35 +266,18 @@ fn draw_all(folder: &Path, analysis: &Analysis, monitor: &Monitor) -> Result<(),
         write(format!("{name}-groups.png"), groups_page(analysis, None, canvas))?;
         write(format!("{name}-spy.png"), matrix_spy(analysis, canvas))?;
         write(format!("{name}-cdf.png"), Distances::of_matrix(analysis, canvas.look).scene(canvas))?;
-        for group in &analysis.groups {
+        analysis.groups.par_iter().try_for_each(|group| {
             let feature = group.group.feature;
             write(format!("{name}-feature{feature}-spy.png"), group_spy(analysis, group, canvas))?;
             let distances = Distances::of_group(analysis, group, canvas.look);
-            write(format!("{name}-feature{feature}-cdf.png"), distances.scene(canvas))?;
-        }
+            write(format!("{name}-feature{feature}-cdf.png"), distances.scene(canvas))
+        })?;
         Ok(())
     })();
     if outcome.is_err() {
         made.remove_empty();
     }
     outcome
-}
-
-/// A name for files: method and matrix without what file systems mind.
-pub fn file_name(identity: &Identity) -> String {
-    let name = identity.matrix_name.rsplit_once('.').filter(|(_, ending)| ending.len() <= 11 && !ending.is_empty());
-    let is_file = name.is_some_and(|(_, ending)| {
-        crate::compute::sparsity::sources::has_known_ending(Path::new(&format!("x.{ending}")))
-    });
-    let stem = match name {
-        Some((stem, _)) if is_file => stem,
-        _ => &identity.matrix_name,
-    };
-    let whole = match &identity.method {
-        Some(method) => format!("{method}-{stem}"),
-        None => stem.to_owned(),
-    };
-    whole.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }
 
 fn query(args: &QueryArgs, monitor: &Monitor) -> Result<(), Failure> {

@@ -28,11 +28,7 @@ pub const ABOUT: &str = "Demo: 5,000 dictionary definitions (docs) and 5,000 exa
 pub fn unpack(folder: &Path) -> Result<ScoreParams> {
     MadeFolders::make(folder)?;
     for (name, bytes) in FILES {
-        let path = folder.join(name);
-        let there = fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() == bytes.len() as u64);
-        if !there {
-            write_atomically(&path, bytes)?;
-        }
+        write_if_missing(&folder.join(name), bytes)?;
     }
     Ok(ScoreParams {
         docs: folder.join(DOCS),
@@ -47,6 +43,41 @@ pub fn unpack(folder: &Path) -> Result<ScoreParams> {
         memory_budget: ScoreParams::DEFAULT_MEMORY,
         kernel: Kernel::Auto,
     })
+}
+
+const MATRICES: [(&str, &[u8]); 4] = [
+    ("wanda/layer1-self_attn.q_proj.npy", include_bytes!("../../assets/demo/pruned/wanda/layer1-self_attn.q_proj.npy")),
+    ("wanda/layer1-self_attn.o_proj.npy", include_bytes!("../../assets/demo/pruned/wanda/layer1-self_attn.o_proj.npy")),
+    (
+        "sparsegpt/layer1-self_attn.q_proj.npy",
+        include_bytes!("../../assets/demo/pruned/sparsegpt/layer1-self_attn.q_proj.npy"),
+    ),
+    (
+        "sparsegpt/layer1-self_attn.o_proj.npy",
+        include_bytes!("../../assets/demo/pruned/sparsegpt/layer1-self_attn.o_proj.npy"),
+    ),
+];
+
+/// What the pruned matrices of the demo are, in a sentence.
+pub const ABOUT_MATRICES: &str =
+    "Demo: two projections of layer 1 of a sentence encoder, pruned to 50 % by Wanda and SparseGPT";
+
+/// Writes pruned matrices into `folder` (those that are not there yet, whole): a folder a method.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn unpack_matrices(folder: &Path) -> Result<()> {
+    for (name, bytes) in MATRICES {
+        let path = folder.join(name);
+        MadeFolders::make(path.parent().unwrap_or(folder))?;
+        write_if_missing(&path, bytes)?;
+    }
+    Ok(())
+}
+
+fn write_if_missing(path: &Path, bytes: &[u8]) -> Result<()> {
+    let there = fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() == bytes.len() as u64);
+    if there { Ok(()) } else { write_atomically(path, bytes) }
 }
 
 /// Where the window keeps the demo: the user's data folder, or where there is none the system's

@@ -155,8 +155,7 @@ pub fn summary(analysis: &Analysis) -> Vec<(&'static str, String)> {
         Mode::Exhaustive => "exhaustive",
     };
     let mut lines = vec![
-        ("groups", format!("{} {mode}", count(analysis.groups.len()))),
-        ("columns a group", count(analysis.params.neighbours)),
+        ("groups", format!("{} of {}, {mode}", count(analysis.groups.len()), count(analysis.params.neighbours))),
         ("density", fixed(analysis.mask.density(), 4)),
         ("mean distance", mean(|metrics| metrics.mean_pairwise_distance, 4)),
         ("zeros", mean(|metrics| metrics.zeros as f64, 1)),
@@ -222,11 +221,11 @@ fn summary_box(sheet: &mut Sheet, panels: &[Panel; 5], analysis: &Analysis, canv
     let lines = summary(analysis);
     let padding = 24.0 * unit;
     let heading = "Mean over the groups".to_owned();
-    sheet.text(x + padding, y + 40.0 * unit, 24.0, Face::Medium, Align::Left, inks.ink, heading);
-    let step = (height - 60.0 * unit) / (lines.len() as f32 + 0.6);
-    let size = (step / unit * 0.72).min(22.0);
+    sheet.text(x + padding, y + 34.0 * unit, 22.0, Face::Medium, Align::Left, inks.ink, heading);
+    let step = (height - 52.0 * unit) / lines.len() as f32;
+    let size = (step / unit * 0.8).min(22.0);
     for (index, (name, value)) in lines.into_iter().enumerate() {
-        let baseline = y + 56.0 * unit + step * (index as f32 + 0.8);
+        let baseline = y + 42.0 * unit + step * (index as f32 + 0.75);
         sheet.text(x + padding, baseline, size, Face::Regular, Align::Left, inks.ink_soft, name.to_owned());
         sheet.text(x + width - padding, baseline, size, Face::Mono, Align::Right, inks.ink, value);
     }

@@ -7,6 +7,8 @@ mod golden;
 mod layering;
 mod real_window;
 mod resume;
+mod sparsity;
+mod sparsity_window;
 mod support;
 mod uniqueness;
 mod uniqueness_window;

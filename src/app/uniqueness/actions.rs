@@ -94,8 +94,7 @@ impl App {
                     self.notices.wrong("There is nothing to save yet: score some samples first.".to_owned());
                     return;
                 }
-                let path = state.default_path(what).to_string_lossy().into_owned();
-                state.save = Some(SaveForm { what, path, found_at: None });
+                state.save = Some(SaveForm::new(what, &state.default_path(what)));
             }
             UniquenessCommand::SaveAsAsked => self.start_saving(ctx),
             UniquenessCommand::OpenSelection(path) => {
@@ -196,7 +195,7 @@ impl App {
         let request = SaveRequest {
             what: form.what,
             path: PathBuf::from(form.path.trim()),
-            replace: form.found_at.as_ref() == Some(&form.path),
+            replace: form.replaces(),
             rules: state.rules,
             selected: state.selected.clone(),
             binned: state.binned.clone(),

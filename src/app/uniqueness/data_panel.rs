@@ -1,9 +1,10 @@
 //! What goes in: embeddings, their dataset, k and distance, and the button that starts it.
 
-use egui::{RichText, TextEdit};
+use egui::RichText;
 
 use super::super::App;
 use super::super::command::{Command, Pick};
+use super::super::fields::{field, label, path_field};
 use super::super::theme;
 use super::{UniquenessCommand, heading};
 use crate::compute::uniqueness::Distance;
@@ -73,49 +74,4 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     ui.add_space(8.0);
     ui.separator();
     super::thinning::rules(app, ui);
-}
-
-fn path_field(ui: &mut egui::Ui, commands: &mut Vec<Command>, name: &str, hint: &str, text: &mut String, pick: Pick) {
-    ui.horizontal(|ui| {
-        ui.label(name);
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let hint = format!("Choose {}", name.to_lowercase());
-            if ui.button(RichText::new("Choose…").small()).on_hover_text(hint).clicked() {
-                commands.push(Command::Pick(pick));
-            }
-        });
-    });
-    let response = edit(ui, name, hint, text, f32::INFINITY);
-    if !text.is_empty() {
-        response.on_hover_text(text.as_str());
-    }
-}
-
-fn field(ui: &mut egui::Ui, name: &str, hint: &str, text: &mut String, explain: &str) {
-    ui.horizontal(|ui| {
-        label(ui, name, explain);
-        edit(ui, name, hint, text, f32::INFINITY);
-    });
-}
-
-/// The name of a field; fields of all rows begin at one line.
-pub fn label(ui: &mut egui::Ui, name: &str, explain: &str) {
-    let width = egui::vec2(92.0, 28.0);
-    let label = ui.allocate_ui_with_layout(width, egui::Layout::left_to_right(egui::Align::Center), |ui| {
-        ui.set_min_width(width.x);
-        ui.label(name)
-    });
-    label.inner.on_hover_text(explain);
-}
-
-/// A text field with a name of its own.
-pub fn edit(ui: &mut egui::Ui, name: &str, hint: &str, text: &mut String, width: f32) -> egui::Response {
-    let hint = RichText::new(hint).color(ui.visuals().weak_text_color());
-    let edit = TextEdit::singleline(text)
-        .id(egui::Id::unique(("field of uniqueness", name)))
-        .hint_text(hint)
-        .desired_width(width);
-    let response = ui.add(edit);
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
-    response
 }

@@ -17,6 +17,7 @@ use egui::{Align, Layout, Panel, RichText};
 pub use command::UniquenessCommand;
 pub use state::Save;
 use state::{Form, State};
+pub use table::strong;
 pub use work::Jobs;
 
 use super::App;

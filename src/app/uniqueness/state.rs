@@ -161,13 +161,7 @@ pub enum Drag {
 }
 
 /// A file that is about to be saved.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SaveForm {
-    pub what: Save,
-    pub path: String,
-    /// A path where a file was found: it is replaced if it is asked for again.
-    pub found_at: Option<String>,
-}
+pub type SaveForm = super::super::save_dialog::SaveForm<Save>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Save {

@@ -4,9 +4,9 @@ use egui::{Align, Align2, Layout, RichText, Sense};
 
 use super::super::App;
 use super::super::command::Command;
+use super::super::fields::edit;
 use super::super::theme;
 use super::UniquenessCommand;
-use super::data_panel::edit;
 use super::state::{Listing, Shown, Sort, Told};
 use crate::compute::figures::{count, counted};
 use crate::compute::uniqueness::Fate;

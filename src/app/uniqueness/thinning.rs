@@ -5,9 +5,9 @@ use egui_plot::{AxisHints, Line, PlotBounds, VLine};
 
 use super::super::App;
 use super::super::command::{Command, Pick};
+use super::super::fields::{edit, label};
 use super::super::plots::{Reach, fixed_plot};
 use super::super::theme;
-use super::data_panel::{edit, label};
 use super::state::{Save, Typed};
 use super::{UniquenessCommand, heading, share};
 use crate::compute::figures::{count, counted};

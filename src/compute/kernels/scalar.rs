@@ -231,16 +231,22 @@ pub fn column_distances(
 
 #[inline(always)]
 pub fn within_limits(distances: &[u32], limits: &[u32], own_limit: u32, hits: &mut Vec<u32>) {
-    const STEP: usize = 16;
+    const STEP: usize = 32;
     assert_eq!(distances.len(), limits.len(), "a limit a distance");
-    for (step, (distances, limits)) in distances.chunks(STEP).zip(limits.chunks(STEP)).enumerate() {
+    let (steps, rest) = distances.as_chunks::<STEP>();
+    let (limit_steps, rest_limits) = limits.as_chunks::<STEP>();
+    for (step, (distances, limits)) in steps.iter().zip(limit_steps).enumerate() {
+        let mut near = [0u8; STEP];
         let mut any = 0;
-        for (&distance, &limit) in distances.iter().zip(limits) {
-            any |= u32::from(distance <= limit.max(own_limit));
+        for lane in 0..STEP {
+            near[lane] = u8::from(distances[lane] <= limits[lane].max(own_limit));
+            any |= near[lane];
         }
         if any != 0 {
-            let near = distances.iter().zip(limits).zip(step * STEP..);
-            hits.extend(near.filter(|((d, limit), _)| **d <= own_limit.max(**limit)).map(|(_, index)| index as u32));
+            hits.extend((0..STEP).filter(|&lane| near[lane] != 0).map(|lane| (step * STEP + lane) as u32));
         }
     }
+    let first = steps.len() * STEP;
+    let near = rest.iter().zip(rest_limits).enumerate().filter(|(_, (d, limit))| **d <= own_limit.max(**limit));
+    hits.extend(near.map(|(index, _)| (first + index) as u32));
 }

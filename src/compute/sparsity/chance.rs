@@ -565,3 +565,189 @@ fn trade(left: &mut [u64], right: &mut [u64], random: &mut Random) {
         *b = (*b & !either) | (either & !given);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::groups::draw_columns;
+    use super::super::testing::random_mask;
+    use super::*;
+
+    fn null_of(mask: &Mask, samples: usize, k: usize, count: usize, seed: u64) -> PermutationNull {
+        let (blocks, monitor) = (Blocks::of_mask(mask), Monitor::new());
+        let (mode, order) = (Mode::Sampled { samples }, draw_columns(mask.columns(), samples, seed));
+        let groups = find_groups(&mask.by_column, &blocks, mode, &order, k, &monitor).expect("not cancelled");
+        let how = Permutations { count, seed, fdr: 0.05 };
+        PermutationNull::find(mask, &blocks, how, (mode, &order, k), &groups, &monitor).expect("not cancelled")
+    }
+
+    #[test]
+    fn shares_of_independent_columns_add_up_and_have_the_mean_of_their_sums() {
+        for (rows, ones) in [(50, vec![10, 25, 25, 49, 0, 50]), (7, vec![3, 3]), (400, (0..401).collect())] {
+            let shares = expected_shares(&ones, rows);
+            assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{rows}");
+            let mean = shares.iter().zip(0u32..).map(|(share, distance)| share * f64::from(distance)).sum::<f64>();
+            let mut expected = 0.0;
+            for (index, &a) in ones.iter().enumerate() {
+                for &b in &ones[index + 1..] {
+                    let (a, b) = (f64::from(a), f64::from(b));
+                    expected += a + b - 2.0 * a * b / rows as f64;
+                }
+            }
+            expected /= pair_count(ones.len()) as f64;
+            // Sums are rounded to quantiles where there are many.
+            assert!((mean - expected).abs() < expected * 0.01, "{rows}: {mean} {expected}");
+        }
+    }
+
+    #[test]
+    fn trades_keep_all_sums_and_reach_every_matrix_as_often() {
+        // Of three rows and columns with one set weight each there are six.
+        let mut packed = Packed::zeros(3, 3);
+        (0..3).for_each(|line| packed.line_mut(line)[0] = 1 << line);
+        let mut counts: HashMap<Vec<u64>, u32> = HashMap::new();
+        for seed in 0..6000 {
+            let mut traded = packed.clone();
+            trade_all(&mut traded, &mut Random::new(seed), &Monitor::new()).expect("not cancelled");
+            *counts.entry((0..3).map(|line| traded.line(line)[0]).collect()).or_default() += 1;
+        }
+        assert_eq!(counts.len(), 6);
+        let chi_square: f64 = counts.values().map(|&count| (f64::from(count) - 1000.0).powi(2) / 1000.0).sum();
+        assert!(chi_square < 20.5, "five degrees of freedom, one in a thousand: {chi_square} {counts:?}");
+
+        let mask = random_mask(150, 90, 0.3, 5);
+        let mut traded = mask.by_column.clone();
+        trade_all(&mut traded, &mut Random::new(1), &Monitor::new()).expect("not cancelled");
+        let traded = Mask::of_columns(traded);
+        assert_ne!(traded, mask);
+        assert!((0..90).all(|column| traded.by_column.ones(column) == mask.by_column.ones(column)));
+        assert!((0..150).all(|row| traded.by_row.ones(row) == mask.by_row.ones(row)));
+    }
+
+    /// Masks of given, very unequal sums: drawn, then traded many times.
+    fn chance_mask(seed: u64) -> Mask {
+        let mut random = Random::new(seed);
+        let (rows, columns) = (60, 48);
+        let mut by_row = Packed::zeros(rows, columns);
+        for row in 0..rows {
+            for column in 0..columns {
+                let likely = (row as u64 + 20) * (column as u64 + 20) * 100 / (80 * 68) + 5;
+                by_row.line_mut(row)[0] |= u64::from(random.bits() % 100 < likely) << column;
+            }
+        }
+        let mut by_column = by_row.transposed();
+        for _ in 0..4 {
+            trade_all(&mut by_column, &mut random, &Monitor::new()).expect("not cancelled");
+        }
+        Mask::of_columns(by_column)
+    }
+
+    #[test]
+    fn p_values_of_groups_are_uniform_when_chance_made_the_matrix() {
+        const MASKS: u64 = 250;
+        const SAMPLES: usize = 4;
+        let mut all: Vec<f64> = Vec::new();
+        let mut of_first: Vec<f64> = Vec::new();
+        let mut z: Vec<f64> = Vec::new();
+        for seed in 0..MASKS {
+            let null = null_of(&chance_mask(seed * 7 + 1), SAMPLES, 5, 19, seed);
+            of_first.push(null.groups[0].p);
+            all.extend(null.groups.iter().map(|group| group.p));
+            z.extend(null.groups.iter().filter_map(|group| group.z));
+        }
+        // Kolmogorov and Smirnov, one in a thousand; groups of one matrix depend on each other, its first do not.
+        of_first.sort_unstable_by(f64::total_cmp);
+        let off = |values: &[f64]| {
+            let count = values.len() as f64;
+            values.iter().enumerate().map(|(index, p)| ((index as f64 + 0.5) / count - p).abs()).fold(0.0, f64::max)
+        };
+        assert!(off(&of_first) < 1.95 / (MASKS as f64).sqrt() + 0.02, "{}", off(&of_first));
+        let below = |limit: f64| all.iter().filter(|&&p| p <= limit).count() as f64 / all.len() as f64;
+        for limit in [0.05, 0.1, 0.25, 0.5, 0.75, 0.9] {
+            assert!((below(limit) - limit).abs() < 0.05, "{limit}: {}", below(limit));
+        }
+        let mean = z.iter().sum::<f64>() / z.len() as f64;
+        assert!(mean.abs() < 0.15, "{mean}");
+    }
+
+    #[test]
+    fn pairs_that_chance_made_are_hardly_ever_called_close() {
+        let mut called = 0;
+        for seed in 0..20 {
+            let mask = random_mask(300, 60, 0.5, seed);
+            let blocks = Blocks::of_mask(&mask);
+            let analytic = AnalyticNull::find(&mask, &blocks, 0.05, &Monitor::new()).expect("not cancelled");
+            called += u64::from(analytic.closer.pairs > 0);
+            let permuted = null_of(&mask, 2, 3, 19, seed).closer;
+            assert!(permuted.share < 0.01, "{permuted:?}");
+        }
+        assert!(called <= 4, "one in twenty, at most: {called} of 20");
+    }
+
+    #[test]
+    fn planted_pairs_are_found_by_both_and_dense_rows_by_one_alone() {
+        // Twenty columns that share four patterns, but for some rows.
+        let mut planted = random_mask(400, 80, 0.5, 3).by_column;
+        for column in 0..20 {
+            let from = planted.line(60 + column % 4).to_vec();
+            planted.line_mut(column).copy_from_slice(&from);
+            planted.line_mut(column)[column % 6] ^= 0xff << column;
+        }
+        let planted = Mask::of_columns(planted);
+        let blocks = Blocks::of_mask(&planted);
+        let analytic = AnalyticNull::find(&planted, &blocks, 0.05, &Monitor::new()).expect("not cancelled");
+        // Each pattern has five columns and the one that it is from: fifteen pairs.
+        assert!((60..80).contains(&analytic.closer.pairs), "{:?}", analytic.closer);
+        let permuted = null_of(&planted, 4, 4, 39, 1);
+        assert!((60..90).contains(&permuted.closer.pairs), "{:?}", permuted.closer);
+
+        // Rows of very unequal density make all columns alike; beside matrices of the same sums none is.
+        let mut by_row = random_mask(400, 80, 0.5, 4).by_row;
+        for row in 0..400 {
+            let line = by_row.line_mut(row);
+            let mut random = Random::new(row as u64);
+            for word in line.iter_mut() {
+                let (a, b) = (random.bits(), random.bits());
+                *word = if row % 2 == 0 { *word | a | b } else { *word & a & b };
+            }
+            line[1] &= 0xffff;
+        }
+        let uneven = Mask::of_rows(by_row);
+        let blocks = Blocks::of_mask(&uneven);
+        let analytic = AnalyticNull::find(&uneven, &blocks, 0.05, &Monitor::new()).expect("not cancelled");
+        assert!(analytic.closer.share > 0.9, "{:?}", analytic.closer);
+        let permuted = null_of(&uneven, 4, 4, 39, 2);
+        assert!(permuted.closer.share < 0.01, "{:?}", permuted.closer);
+    }
+
+    #[test]
+    fn the_band_holds_a_matrix_that_chance_made() {
+        let mask = chance_mask(99);
+        let null = null_of(&mask, 4, 5, 99, 7);
+        let blocks = Blocks::of_mask(&mask);
+        let all = super::super::pairs::AllPairs::find(&mask, &blocks, 1, &Monitor::new()).expect("not cancelled");
+        let total = all.pairs() as f64;
+        let mut below = 0;
+        let outside = all.counts.iter().zip(&null.band).filter(|(count, band)| {
+            below += **count;
+            !(band.0 - 1e-12..=band.1 + 1e-12).contains(&(below as f64 / total))
+        });
+        let outside = outside.count();
+        assert!(outside <= 4, "{outside} of {} distances", all.counts.len());
+    }
+
+    #[test]
+    fn the_same_on_any_number_of_threads() {
+        let mask = random_mask(200, 70, 0.4, 8);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| {
+                let blocks = Blocks::of_mask(&mask);
+                let analytic = AnalyticNull::find(&mask, &blocks, 0.05, &Monitor::new()).expect("not cancelled");
+                (null_of(&mask, 6, 4, 9, 3), analytic)
+            })
+        };
+        assert_eq!(run(1), run(4));
+    }
+}

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::mask::{Mask, Packed};
 use crate::compute::error::Result;
-use crate::compute::kernels::overlap::{self, BLOCK, BlockRow, CHUNK_ROWS, LIST_STEP, Planes};
+use crate::compute::kernels::overlap::{self, BLOCK, BlockRow, CHUNK_ROWS, Chunk, Planes, RowLists};
 use crate::compute::kernels::{self, Level};
 use crate::job::Monitor;
 
@@ -14,14 +14,12 @@ use crate::job::Monitor;
 const BATCH: usize = 64;
 /// Chunks whose rows the counters hold.
 const SEGMENT_CHUNKS: usize = overlap::MOST_ROWS / CHUNK_ROWS;
-/// A chunk and its row of zeros.
-const STRIDE: usize = CHUNK_ROWS + 1;
 
 /// Columns in blocks of 512, chunk of rows after chunk of rows.
 pub struct Blocks {
     columns: usize,
     chunks: usize,
-    rows: Vec<BlockRow>,
+    rows: Vec<Chunk>,
     /// Set rows of every column.
     ones: Vec<u32>,
 }
@@ -31,12 +29,12 @@ impl Blocks {
     pub fn of(by_row: &Packed, by_column: &Packed) -> Self {
         let columns = by_row.length();
         let (blocks, chunks) = (columns.div_ceil(BLOCK), by_row.count().div_ceil(CHUNK_ROWS));
-        let mut rows = vec![[0; BLOCK / 64]; blocks * chunks * STRIDE];
-        rows.par_chunks_mut(chunks * STRIDE).enumerate().for_each(|(block, rows)| {
+        let mut rows = vec![[BlockRow::ZERO; CHUNK_ROWS + 1]; blocks * chunks];
+        rows.par_chunks_mut(chunks).enumerate().for_each(|(block, rows)| {
             for row in 0..by_row.count() {
                 let words = &by_row.line(row)[block * BLOCK / 64..];
                 let count = words.len().min(BLOCK / 64);
-                rows[row / CHUNK_ROWS * STRIDE + row % CHUNK_ROWS][..count].copy_from_slice(&words[..count]);
+                rows[row / CHUNK_ROWS][row % CHUNK_ROWS].0[..count].copy_from_slice(&words[..count]);
             }
         });
         let ones = (0..columns).into_par_iter().map(|column| by_column.ones(column) as u32).collect();
@@ -71,56 +69,10 @@ impl Blocks {
         block * BLOCK..((block + 1) * BLOCK).min(self.columns)
     }
 
-    fn chunk(&self, block: usize, chunk: usize) -> &[BlockRow] {
-        let first = (block * self.chunks + chunk) * STRIDE;
-        &self.rows[first..first + STRIDE]
+    fn chunk(&self, block: usize, chunk: usize) -> &Chunk {
+        &self.rows[block * self.chunks + chunk]
     }
 }
-
-/// The rows of a column that are added up: those that are set, or those that are not if they are fewer.
-pub struct RowLists {
-    rows: Vec<u16>,
-    /// Where the list of each chunk ends.
-    ends: Vec<usize>,
-    is_inverted: bool,
-    ones: u32,
-}
-
-impl RowLists {
-    /// `column`: bits of `rows` rows.
-    pub fn of(column: &[u64], rows: usize) -> Self {
-        let ones: usize = column.iter().map(|word| word.count_ones() as usize).sum();
-        let is_inverted = ones > rows / 2;
-        let mut lists = Self { rows: Vec::with_capacity(ones), ends: Vec::new(), is_inverted, ones: ones as u32 };
-        for first in (0..rows).step_by(CHUNK_ROWS) {
-            let end = (first + CHUNK_ROWS).min(rows);
-            let words = first / 64..end.div_ceil(64);
-            for word in words {
-                let mut bits = if is_inverted { !column[word] } else { column[word] };
-                if end < (word + 1) * 64 {
-                    bits &= (1 << (end - word * 64)) - 1;
-                }
-                while bits != 0 {
-                    lists.rows.push((word * 64 - first) as u16 + bits.trailing_zeros() as u16);
-                    bits &= bits - 1;
-                }
-            }
-            let start = lists.ends.last().copied().unwrap_or(0);
-            let padded = (lists.rows.len() - start).next_multiple_of(LIST_STEP);
-            lists.rows.resize(start + padded, CHUNK_ROWS as u16);
-            lists.ends.push(lists.rows.len());
-        }
-        lists
-    }
-
-    fn chunk(&self, chunk: usize) -> &[u16] {
-        let start = if chunk == 0 { 0 } else { self.ends[chunk - 1] };
-        &self.rows[start..self.ends[chunk]]
-    }
-}
-
-// Chunks begin at whole words.
-const _: () = assert!(CHUNK_ROWS.is_multiple_of(64));
 
 /// Room for the distances of a batch of columns with a block.
 pub struct Scratch {
@@ -153,7 +105,9 @@ fn with_block(
     let level = scratch.level;
     let segments = blocks.chunks.div_ceil(SEGMENT_CHUNKS);
     scratch.carried.clear();
-    scratch.carried.resize(columns.len(), [0; BLOCK]);
+    if segments > 1 {
+        scratch.carried.resize(columns.len(), [0; BLOCK]);
+    }
     let mut counts = [0; BLOCK];
     for segment in 0..segments {
         scratch.planes.clear();
@@ -161,7 +115,7 @@ fn with_block(
         for chunk in segment * SEGMENT_CHUNKS..((segment + 1) * SEGMENT_CHUNKS).min(blocks.chunks) {
             let rows = blocks.chunk(block, chunk);
             for (column, planes) in columns.iter().zip(&mut scratch.planes) {
-                overlap::add_rows(level, rows, column.chunk(chunk), planes);
+                overlap::add_rows(level, rows, column, chunk, planes);
             }
         }
         if segment + 1 < segments {
@@ -176,8 +130,9 @@ fn with_block(
     for (index, column) in columns.iter().enumerate() {
         overlap::counts(level, &scratch.planes[index], &mut counts);
         let distances = &mut scratch.distances[..used];
-        let (counts, carried) = (&counts[..used], &scratch.carried[index][..used]);
-        kernels::column_distances(level, counts, carried, ones, column.ones, column.is_inverted, distances);
+        let carried = scratch.carried.get(index).unwrap_or(&[0; BLOCK]);
+        let (counts, carried) = (&counts[..used], &carried[..used]);
+        kernels::column_distances(level, counts, carried, ones, column.ones(), column.is_inverted(), distances);
         take(index, distances);
     }
 }

@@ -281,6 +281,18 @@ impl Identity {
         (layer, self.projection.as_deref(), self.method.as_deref(), &self.matrix_name)
     }
 
+    /// A name for files made of it: method and matrix, without what file systems mind.
+    pub fn file_name(&self) -> String {
+        let name = Path::new(&self.matrix_name);
+        let stem = if has_known_ending(name) {
+            name.file_stem().unwrap_or_default().to_string_lossy()
+        } else {
+            name.to_string_lossy()
+        };
+        let whole = self.method.as_ref().map_or_else(|| stem.to_string(), |method| format!("{method}-{stem}"));
+        whole.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+    }
+
     /// Whether `other` is the same matrix of the model, pruned in another way.
     pub fn is_counterpart(&self, other: &Self) -> bool {
         self.method != other.method && self.layer == other.layer && self.projection == other.projection

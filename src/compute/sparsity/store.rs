@@ -294,9 +294,9 @@ fn check_place(path: &Path) -> Result<()> {
     if path.exists() && !path.is_file() {
         return Err(Error::NotARegularFile { path: path.to_owned() });
     }
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(Error::OutputFolder { source, path: folder.to_owned() });
+    if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        let what = "its folder does not exist; make it, or choose another place (--db-path)".to_owned();
+        return Err(Error::Database { what, path: path.to_owned() });
     }
     Ok(())
 }

@@ -619,7 +619,7 @@ mod tests {
             (b"\x80\x02]", "cut off"),
             (b"\x80\x02X\xff\xff\xff\xff", "cut off"),
             (b"\x80\x02N0.", "missing"),
-            (b"(N.", "missing"),
+            (b"(.", "missing"),
             (b"\x80\x02u.", "mark is missing"),
             (b"h\x07.", "remembered as 7"),
         ] {
