@@ -65,6 +65,7 @@ fn foreign_names_stay_in_their_rooms() {
     forbid(|path| path != "video/encoder.rs", &["ffmpeg_next", "libav::"], "only the encoder names libav");
     forbid(|path| !path.starts_with("app"), &["rfd::"], "only the window opens dialogs");
     forbid(|path| !path.starts_with("compute/exact"), &["faer::"], "only the exact engine multiplies matrices");
+    forbid(|path| path != "compute/sparsity/store.rs", &["duckdb::"], "only the store names DuckDB");
 }
 
 #[test]

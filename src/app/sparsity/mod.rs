@@ -98,13 +98,23 @@ impl Sparsity {
 pub fn is_for_it(path: &Path, page: Page) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
     if path.is_dir() {
-        return page == Page::Sparsity && !path.join(MANIFEST_NAME).exists();
+        return !path.join(MANIFEST_NAME).exists() && (page == Page::Sparsity || holds_matrices(path, 2));
     }
     match ending.as_str() {
         "npy" => page == Page::Sparsity,
         "db" | "duckdb" => true,
         _ => has_known_ending(path),
     }
+}
+
+/// Whether there is a matrix in a folder or those in it, as far as a short look tells.
+fn holds_matrices(folder: &Path, depth: usize) -> bool {
+    const MOST: usize = 1000;
+    let Ok(inside) = std::fs::read_dir(folder) else { return false };
+    inside.take(MOST).flatten().map(|entry| entry.path()).any(|path| {
+        let is_matrix = has_known_ending(&path) && path.is_file();
+        is_matrix || (depth > 1 && path.is_dir() && holds_matrices(&path, depth - 1))
+    })
 }
 
 /// Paths as they are typed: one a line.

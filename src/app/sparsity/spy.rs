@@ -140,13 +140,13 @@ fn controls(app: &mut App, ui: &mut egui::Ui) {
     });
 }
 
-/// The largest frame of the window's shape; a shape that would be a mere line fills the room.
+/// The largest frame of the window's shape; a shape that is much longer than wide is stretched, to be seen.
 fn fitted(room: egui::Rect, window: Window) -> egui::Rect {
     let (rows, columns) = ((window.bottom - window.top) as f32, (window.right - window.left) as f32);
     let cell = (room.width() / columns).min(room.height() / rows);
     let size = egui::vec2(cell * columns, cell * rows);
-    let is_line = size.x < room.width() * 0.2 || size.y < room.height() * 0.2;
-    egui::Rect::from_min_size(room.min, if is_line { room.size() } else { size })
+    let shorter = size.max_elem() * 0.6;
+    egui::Rect::from_min_size(room.min, size.max(egui::Vec2::splat(shorter)).min(room.size()))
 }
 
 /// Zooms and moves; the part that is in view then.
