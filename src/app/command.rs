@@ -182,7 +182,7 @@ pub fn from_keys(ctx: &egui::Context, page: Page) -> Vec<Command> {
         Page::Sparsity => {
             with_ctrl.extend([
                 (Modifiers::COMMAND, Key::O, Command::Pick(Pick::Matrices)),
-                (Modifiers::COMMAND, Key::Enter, Command::Sparsity(SparsityCommand::Start)),
+                (Modifiers::COMMAND, Key::Enter, Command::Sparsity(SparsityCommand::StartOrAsk)),
                 (Modifiers::COMMAND, Key::S, Command::Sparsity(SparsityCommand::AskSavePicture)),
             ]);
             vec![

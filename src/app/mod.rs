@@ -235,6 +235,7 @@ impl eframe::App for App {
             && self.session.export_dialog.is_none()
             && !self.uniqueness.is_asking()
             && !self.sparsity.is_asking()
+            && !egui::Popup::is_any_open(ui.ctx())
         {
             let keys = command::from_keys(ui.ctx(), self.session.page);
             // Esc closes what is open before it does anything to the picture.

@@ -238,7 +238,7 @@ pub struct SparsityArgs {
     /// Matrices of the same row and column sums to compare with; 0 for none
     #[arg(long, value_name = "COUNT", default_value_t = Params::PERMUTATIONS, allow_hyphen_values = true)]
     pub permutations: usize,
-    /// False-discovery rate at which pairs are called closer than chance.
+    /// False-discovery rate at which pairs are called closer than chance, at most 0.2.
     #[arg(long, value_name = "RATE", default_value_t = Params::FDR, allow_hyphen_values = true)]
     pub fdr: f64,
     /// DuckDB file for the results; appended to if it is there.
@@ -250,10 +250,10 @@ pub struct SparsityArgs {
     /// Folder for the pictures.
     #[arg(long, value_name = "DIR", default_value = "./results/visualizations/nearest_neighbor_analysis")]
     pub viz_dir: PathBuf,
-    /// Only matrices of this layer; the layer of those whose names tell none.
+    /// Only matrices of this layer; the layer of a file with a single matrix.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub layer: Option<u32>,
-    /// Only matrices of this projection, like mlp.down_proj.
+    /// Only matrices of this projection, like mlp.down_proj; the projection of a file with a single matrix.
     #[arg(long, value_name = "NAME")]
     pub projection: Option<String>,
     #[command(flatten)]

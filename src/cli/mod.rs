@@ -8,6 +8,14 @@ macro_rules! tell {
     }};
 }
 
+/// Prints a line for the user beside the results; a closed terminal is no failure.
+macro_rules! complain {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        writeln!(std::io::stderr(), $($text)*).ok();
+    }};
+}
+
 mod args;
 mod demo;
 mod explain;
@@ -47,6 +55,8 @@ pub enum Failure {
     Error(Error),
     /// The window could not be opened, or another failure with a ready sentence.
     Message(String),
+    /// The user stopped it; what became of the work, in words.
+    Interrupted(String),
 }
 
 impl From<Error> for Failure {
@@ -66,7 +76,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(error) => error.fmt(f),
             Self::Error(error) => error.fmt(f),
-            Self::Message(message) => message.fmt(f),
+            Self::Message(message) | Self::Interrupted(message) => message.fmt(f),
         }
     }
 }
@@ -119,15 +129,19 @@ pub fn exit_code<E: Into<Failure>>(outcome: Result<(), E>) -> ExitCode {
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
         Failure::Error(Error::Cancelled) => {
-            eprintln!("Interrupted. What was finished is valid and is not done again by the same command.");
+            complain!("Interrupted. What was finished is valid and is not done again by the same command.");
             ExitCode::from(130)
         }
         Failure::Error(error) => {
-            eprintln!("error: {error}");
+            complain!("error: {error}");
             ExitCode::from(if error.is_wrong_use() { 2 } else { 1 })
         }
+        Failure::Interrupted(message) => {
+            complain!("{message}");
+            ExitCode::from(130)
+        }
         Failure::Message(message) => {
-            eprintln!("error: {message}");
+            complain!("error: {message}");
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,6 @@
 //! `knnscope sparsity`: how alike the features of pruned matrices are; `knnscope sparsity query`.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,59 +35,20 @@ pub fn run(args: &SparsityArgs, monitor: &Monitor) -> Result<(), Failure> {
     let sources = Sources::find(paths, &wanted, monitor)?;
     let mut failures = sources.failures.len();
     for failure in &sources.failures {
-        eprintln!("error: {failure}");
+        complain!("error: {failure}");
     }
     tell_warnings(&sources.warnings);
     if sources.matrices.is_empty() {
         return Err(nothing_found(paths, &wanted, failures));
     }
-    let folders = args.save_viz.then(|| MadeFolders::make(&args.viz_dir)).transpose()?;
     let mut database = Database::append_to(&args.db_path)?;
-    // Matrices of the same layer and projection, which follow each other.
-    let mut counterparts: Vec<(Identity, Arc<Mask>)> = Vec::new();
-    let mut analysed = 0;
-    for (index, source) in sources.matrices.iter().enumerate() {
-        let outcome = {
-            let _progress = ProgressLine::start(monitor, args.common.quiet);
-            monitor.set_detail(format!("matrix {} of {}", count(index + 1), count(sources.matrices.len())));
-            analyse(source, &params, monitor).and_then(|analysis| {
-                if args.save_viz {
-                    draw_all(&args.viz_dir, &analysis, monitor)?;
-                }
-                database.store(&analysis)?;
-                Ok(analysis)
-            })
-        };
-        let analysis = match outcome {
-            Ok(analysis) => analysis,
-            // Others can still be looked at; what stops all does so.
-            Err(error @ Error::Matrix { .. }) => {
-                eprintln!("error: {error}");
-                failures += 1;
-                continue;
-            }
-            Err(error) => {
-                if let Some(folders) = &folders {
-                    folders.remove_empty();
-                }
-                return Err(error.into());
-            }
-        };
-        analysed += 1;
-        if !args.common.quiet {
-            tell(&analysis);
-        }
-        counterparts.retain(|(other, _)| {
-            other.layer == analysis.identity.layer && other.projection == analysis.identity.projection
-        });
-        for (identity, mask) in counterparts.iter().filter(|(other, _)| analysis.identity.is_counterpart(other)) {
-            compare(&mut database, (identity, mask), &analysis, args.common.quiet)?;
-        }
-        counterparts.push((analysis.identity.clone(), analysis.mask.clone()));
-    }
+    let folders = args.save_viz.then(|| MadeFolders::make(&args.viz_dir)).transpose()?;
+    let outcome = analyse_all(args, &params, &sources, &mut database, monitor);
     if let Some(folders) = &folders {
         folders.remove_empty();
     }
+    let Done { analysed, failed } = outcome?;
+    failures += failed;
     if !args.common.quiet && analysed > 0 {
         tell!(
             "{} in {}: {}",
@@ -101,21 +63,88 @@ pub fn run(args: &SparsityArgs, monitor: &Monitor) -> Result<(), Failure> {
     match failures {
         0 => Ok(()),
         failures => Err(format!(
-            "{} could not be analysed (see above); what was is stored",
-            counted(failures, "file or matrix", "files or matrices")
+            "{} could not be analysed (see above){}",
+            counted(failures, "file or matrix", "files or matrices"),
+            if analysed > 0 { "; the others are stored" } else { "" }
         )
         .into()),
     }
+}
+
+/// How many matrices were stored, and how many could not be analysed.
+struct Done {
+    analysed: usize,
+    failed: usize,
+}
+
+fn analyse_all(
+    args: &SparsityArgs,
+    params: &Params,
+    sources: &Sources,
+    database: &mut Database,
+    monitor: &Monitor,
+) -> Result<Done, Failure> {
+    let mut failed = 0;
+    let mut names: HashMap<String, usize> = HashMap::new();
+    // Matrices of the same layer and projection, which follow each other.
+    let mut counterparts: Vec<(Identity, Arc<Mask>)> = Vec::new();
+    let mut analysed = 0;
+    for (index, source) in sources.matrices.iter().enumerate() {
+        let outcome = {
+            let _progress = ProgressLine::start(monitor, args.common.quiet);
+            monitor.set_detail(format!("matrix {} of {}", count(index + 1), count(sources.matrices.len())));
+            analyse(source, params, monitor).and_then(|analysis| {
+                if args.save_viz {
+                    draw_all(&args.viz_dir, &analysis, &mut names, monitor)?;
+                }
+                database.store(&analysis)?;
+                Ok(analysis)
+            })
+        };
+        let analysis = match outcome {
+            Ok(analysis) => analysis,
+            Err(Error::Cancelled) => {
+                let stored = match analysed {
+                    0 => "Nothing was stored".to_owned(),
+                    stored => format!(
+                        "{} stored in {}. The same command would store them once more",
+                        counted(stored, "matrix is", "matrices are"),
+                        args.db_path.display()
+                    ),
+                };
+                return Err(Failure::Interrupted(format!("Interrupted. {stored}.")));
+            }
+            // Others can still be looked at; what stops all does so.
+            Err(error @ (Error::Matrix { .. } | Error::FileChanged { .. } | Error::Read { .. })) => {
+                complain!("error: {error}");
+                failed += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        analysed += 1;
+        if !args.common.quiet {
+            tell(&analysis);
+        }
+        counterparts.retain(|(other, _)| {
+            other.layer == analysis.identity.layer && other.projection == analysis.identity.projection
+        });
+        for (identity, mask) in counterparts.iter().filter(|(other, _)| analysis.identity.is_counterpart(other)) {
+            compare(database, (identity, mask), &analysis, args.common.quiet)?;
+        }
+        counterparts.push((analysis.identity.clone(), analysis.mask.clone()));
+    }
+    Ok(Done { analysed, failed })
 }
 
 /// Warnings, those of one kind cut short.
 fn tell_warnings(warnings: &[String]) {
     const MOST: usize = 10;
     for warning in warnings.iter().take(MOST) {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     if warnings.len() > MOST {
-        eprintln!("warning: and {} more like these", count(warnings.len() - MOST));
+        complain!("warning: and {} more like these", count(warnings.len() - MOST));
     }
 }
 
@@ -233,7 +262,7 @@ fn compare(
 ) -> Result<(), Failure> {
     let own = (&analysis.identity, &*analysis.mask);
     if (other.1.rows(), other.1.columns()) != (own.1.rows(), own.1.columns()) {
-        eprintln!("warning: {} and {} have different shapes, so their overlap is not measured", other.0, own.0);
+        complain!("warning: {} and {} have different shapes, so their overlap is not measured", other.0, own.0);
         return Ok(());
     }
     let overlap = Overlap::of(other, own)?;
@@ -251,9 +280,21 @@ fn compare(
 }
 
 /// Draws the page and the spy plot of a matrix, and of each group its spy plot and its distances.
-fn draw_all(folder: &Path, analysis: &Analysis, monitor: &Monitor) -> Result<(), Error> {
+///
+/// `names`: those of this run so far, with how often each was wanted, so that none is used twice.
+fn draw_all(
+    folder: &Path,
+    analysis: &Analysis,
+    names: &mut HashMap<String, usize>,
+    monitor: &Monitor,
+) -> Result<(), Error> {
     let canvas = Canvas::FILE;
-    let name = analysis.identity.file_name();
+    let mut name = analysis.identity.file_name();
+    let times = names.entry(name.clone()).or_insert(0);
+    *times += 1;
+    if *times > 1 {
+        name = format!("{name}-{times}");
+    }
     let folder = folder.join(&name);
     let made = MadeFolders::make(&folder)?;
     monitor.begin("drawing", "pictures", 3 + 2 * analysis.groups.len() as u64);

@@ -166,7 +166,7 @@ fn score(params: &Params, rules: Rules, outputs: &Outputs, monitor: &Monitor) ->
     let Samples { embeddings, dataset, k, warnings } = Samples::open(params, &scratch, monitor)?;
     // Before what takes long, and also when nothing else is told.
     for warning in &warnings {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     let searcher = Searcher::new(&embeddings, params.distance, params.memory_budget, monitor)?;
     let keep = Keep::at(outputs.journal());

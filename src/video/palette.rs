@@ -52,6 +52,8 @@ pub struct Inks {
     /// Text, and text that explains.
     pub ink: Color,
     pub ink_soft: Color,
+    /// What chance gives, around a curve.
+    pub band: Color,
     /// Lines, and lines that matter.
     pub rule: Color,
     pub rule_strong: Color,
@@ -67,6 +69,7 @@ static LIGHT: Inks = Inks {
     card: Color::new(0xf8, 0xfa, 0xfb),
     ink: Color::new(0x1d, 0x22, 0x28),
     ink_soft: Color::new(0x57, 0x61, 0x6b),
+    band: Color::new(0xf2, 0xc1, 0x8a),
     rule: Color::new(0xe1, 0xe5, 0xea),
     rule_strong: Color::new(0x9a, 0xa4, 0xae),
 };
@@ -81,6 +84,7 @@ static DARK: Inks = Inks {
     card: Color::new(0x20, 0x26, 0x2d),
     ink: Color::new(0xe8, 0xec, 0xf0),
     ink_soft: Color::new(0xa2, 0xac, 0xb6),
+    band: Color::new(0x7a, 0x52, 0x1e),
     rule: Color::new(0x2c, 0x34, 0x3c),
     rule_strong: Color::new(0x6a, 0x76, 0x82),
 };

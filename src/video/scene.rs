@@ -71,6 +71,20 @@ pub enum Item {
     },
 }
 
+impl Item {
+    /// The same, further down by `by` pixels.
+    pub fn lowered(mut self, by: f32) -> Self {
+        match &mut self {
+            Self::Line { points, .. } => points.iter_mut().for_each(|point| point.1 += by),
+            Self::Band { points, .. } => {
+                points.iter_mut().for_each(|point| (point.1, point.2) = (point.1 + by, point.2 + by))
+            }
+            Self::Shades { y, .. } | Self::Rect { y, .. } | Self::Card { y, .. } | Self::Text { y, .. } => *y += by,
+        }
+        self
+    }
+}
+
 /// Shades row by row, from 0 to 255.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shades {

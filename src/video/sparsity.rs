@@ -34,13 +34,16 @@ impl Canvas {
     }
 }
 
+/// A figure of a group.
+pub type Figure = fn(&GroupMetrics) -> f64;
+
 /// The five figures of a group that are drawn: name, and value.
-pub const CHARTS: [(&str, fn(&GroupMetrics) -> f64); 5] = [
+pub const CHARTS: [(&str, Figure); 5] = [
     ("mean distance", |metrics| metrics.mean_pairwise_distance),
-    ("zeros: rows all 0", |metrics| metrics.zeros as f64),
-    ("ones: rows all 1", |metrics| metrics.ones as f64),
-    ("duplicates: repeated patterns", |metrics| metrics.duplicates as f64),
-    ("total_dups: repeated rows", |metrics| metrics.total_dups as f64),
+    ("zeros", |metrics| metrics.zeros as f64),
+    ("ones", |metrics| metrics.ones as f64),
+    ("duplicates", |metrics| metrics.duplicates as f64),
+    ("total_dups", |metrics| metrics.total_dups as f64),
 ];
 
 /// A plot in a picture, in pixels, with what its edges stand for.
@@ -147,7 +150,7 @@ pub fn group_panels(analysis: &Analysis, canvas: Canvas) -> [Panel; 5] {
 
 /// The lines of the summary box: name and value.
 pub fn summary(analysis: &Analysis) -> Vec<(&'static str, String)> {
-    let mean = |figure: fn(&GroupMetrics) -> f64, digits: usize| {
+    let mean = |figure: Figure, digits: usize| {
         analysis.mean_of(figure).map_or_else(|| "none".to_owned(), |mean| fixed(mean, digits))
     };
     let mode = match analysis.params.mode {
@@ -156,7 +159,7 @@ pub fn summary(analysis: &Analysis) -> Vec<(&'static str, String)> {
     };
     let mut lines = vec![
         ("groups", format!("{} of {}, {mode}", count(analysis.groups.len()), count(analysis.params.neighbours))),
-        ("density", fixed(analysis.mask.density(), 4)),
+        ("density", fixed(analysis.density, 4)),
         ("mean distance", mean(|metrics| metrics.mean_pairwise_distance, 4)),
         ("zeros", mean(|metrics| metrics.zeros as f64, 1)),
         ("ones", mean(|metrics| metrics.ones as f64, 1)),
@@ -221,9 +224,13 @@ fn summary_box(sheet: &mut Sheet, panels: &[Panel; 5], analysis: &Analysis, canv
     let lines = summary(analysis);
     let padding = 24.0 * unit;
     let heading = "Mean over the groups".to_owned();
-    sheet.text(x + padding, y + 34.0 * unit, 22.0, Face::Medium, Align::Left, inks.ink, heading);
+    let heading_size = 22.0f32.min((width - 2.0 * padding) / fonts::width(Face::Medium, 1.0, &heading) / unit);
+    sheet.text(x + padding, y + 34.0 * unit, heading_size, Face::Medium, Align::Left, inks.ink, heading);
     let step = (height - 52.0 * unit) / lines.len() as f32;
-    let size = (step / unit * 0.8).min(22.0);
+    let widest =
+        lines.iter().map(|(name, value)| fonts::width(Face::Regular, 1.0, name) + fonts::width(Face::Mono, 1.0, value));
+    let room = (width - 2.0 * padding - 12.0 * unit) / widest.fold(1.0, f32::max);
+    let size = (step / unit * 0.8).min(22.0).min(room / unit);
     for (index, (name, value)) in lines.into_iter().enumerate() {
         let baseline = y + 42.0 * unit + step * (index as f32 + 0.75);
         sheet.text(x + padding, baseline, size, Face::Regular, Align::Left, inks.ink_soft, name.to_owned());
@@ -290,7 +297,10 @@ impl Distances {
                 matrix_title(analysis)
             ),
             curves,
-            ..Self::null_of(analysis)
+            // A group is chosen to be near: what chance gives for all pairs is no measure of it; its z and p are.
+            band: Vec::new(),
+            band_label: String::new(),
+            expected: Vec::new(),
         }
     }
 
@@ -369,24 +379,20 @@ impl Distances {
         sheet.panel_axes(&panel, names, (10, 5), false);
         if self.band.len() > 1 {
             let points = self.band.iter().map(|&(x, low, high)| (panel.x(x), panel.y(low), panel.y(high)));
-            // At least a pixel wide, so that a narrow band is seen.
-            let points =
-                points.map(|(x, low, high)| if low - high < 1.0 { (x, high + 1.0, high) } else { (x, low, high) });
-            sheet.items.push(Item::Band { points: points.collect(), color: inks.rule_strong });
+            // Wide enough to be seen around the curve.
+            let least = (8.0 * unit).max(4.0);
+            let points = points.map(|(x, low, high)| {
+                let missing = (least - (low - high)).max(0.0) / 2.0;
+                (x, low + missing, high - missing)
+            });
+            sheet.items.push(Item::Band { points: points.collect(), color: inks.band });
         }
         if !self.expected.is_empty() {
-            let points: Vec<(f32, f32)> = self.expected.iter().map(|&(x, y)| (panel.x(x), panel.y(y))).collect();
+            let points = steps(&panel, &self.expected);
             sheet.items.push(Item::Line { points, width: (2.0 * unit).max(1.0), color: inks.ink_soft });
         }
         for curve in &self.curves {
-            let mut points = vec![(panel.left, panel.bottom)];
-            let mut height = panel.bottom;
-            for &(x, share) in &curve.points {
-                points.push((panel.x(x), height));
-                height = panel.y(share);
-                points.push((panel.x(x), height));
-            }
-            points.push((panel.right, height));
+            let points = steps(&panel, &curve.points);
             sheet.items.push(Item::Line { points, width: (3.0 * unit).max(1.5), color: curve.color });
         }
         self.legend(&mut sheet, &panel, canvas);
@@ -402,7 +408,7 @@ impl Distances {
             lines.push((inks.ink_soft, "independent columns of the same sums".to_owned(), false));
         }
         if !self.band.is_empty() {
-            lines.push((inks.rule_strong, self.band_label.clone(), true));
+            lines.push((inks.band, self.band_label.clone(), true));
         }
         let size = 20.0;
         let widest = lines.iter().map(|line| fonts::width(Face::Regular, size * unit, &line.1)).fold(0.0, f32::max);
@@ -421,31 +427,87 @@ impl Distances {
     }
 }
 
-/// A spy plot as a file shows it: the matrix, or the columns of a group side by side.
-pub fn spy_scene(by_row: &Packed, window: Window, title: String, x_name: &str, canvas: Canvas) -> Scene {
+/// A cumulative share as a line: from nothing at the left, up where a distance occurs.
+fn steps(panel: &Panel, shares: &[(f64, f64)]) -> Vec<(f32, f32)> {
+    let mut points = vec![(panel.left, panel.bottom)];
+    let mut height = panel.bottom;
+    for &(x, share) in shares {
+        points.push((panel.x(x), height));
+        height = panel.y(share);
+        points.push((panel.x(x), height));
+    }
+    points.push((panel.right, height));
+    points
+}
+
+/// What stands beside a spy plot.
+#[derive(Debug, Clone)]
+pub struct SpyWords {
+    pub title: String,
+    /// Below and at the left.
+    pub columns: String,
+    pub rows: String,
+    /// Numbers of the columns, to stand under each; places if there are none.
+    pub names: Vec<u32>,
+}
+
+/// A spy plot as a file shows it, the matrix or the columns of a group side by side, with the densities of its rows and
+/// columns.
+pub fn spy_scene(by_row: &Packed, window: Window, words: &SpyWords, canvas: Canvas) -> Scene {
     let mut sheet = canvas.sheet();
     let (unit, inks) = (canvas.unit, canvas.look.inks());
+    let side = 110.0 * unit;
     let mut panel = Panel {
         left: (148.0 * unit).round(),
-        right: (canvas.width as f32 - 48.0 * unit).round(),
+        right: (canvas.width as f32 - 64.0 * unit - side).round(),
         top: (96.0 * unit).round(),
-        bottom: (canvas.height as f32 - 96.0 * unit).round(),
+        bottom: (canvas.height as f32 - 116.0 * unit - side).round(),
         x: (window.left, window.right),
         // Rows from the top down.
         y: (window.bottom, window.top),
     };
     let (rows, columns) = (window.bottom - window.top, window.right - window.left);
-    // Square cells, unless a matrix is so narrow that they could not be told apart.
+    // Square cells, unless one side would be much the shorter.
     let (width, height) = (panel.right - panel.left, panel.bottom - panel.top);
     let cell = (width / columns as f32).min(height / rows as f32);
-    if cell * columns as f32 >= width * 0.2 && cell * rows as f32 >= height * 0.2 {
-        panel.right = (panel.left + cell * columns as f32).round();
-        panel.bottom = (panel.top + cell * rows as f32).round();
-    }
+    let (across, down) = (cell * columns as f32, cell * rows as f32);
+    let shorter = across.max(down) * 0.6;
+    panel.right = (panel.left + across.max(shorter).min(width)).round();
+    panel.bottom = (panel.top + down.max(shorter).min(height)).round();
     let (across, down) = ((panel.right - panel.left) as usize, (panel.bottom - panel.top) as usize);
-    sheet.text(panel.left, 52.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, title);
-    sheet.panel_axes(&panel, (x_name, "row"), (10, 8), true);
+    sheet.text(panel.left, 52.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, words.title.clone());
+    let wanted = (((across as f32 / unit) / 110.0) as usize).clamp(2, 12);
+    if words.names.is_empty() {
+        sheet.panel_axes(&panel, (&words.columns, &words.rows), (wanted, 8), true);
+    } else {
+        let unnamed = Panel { x: (-1.0, -0.5), ..panel };
+        sheet.panel_axes(&unnamed, (&words.columns, &words.rows), (1, 8), true);
+        for (place, name) in words.names.iter().enumerate() {
+            let x = panel.x(place as f64 + 0.5);
+            let (y, size) = (panel.bottom + 28.0 * unit, 20.0);
+            sheet.text(x, y, size, Face::Regular, Align::Center, inks.ink_soft, count(*name as usize));
+        }
+    }
     let shades = Arc::new(shades(by_row, window, across.max(1), down.max(1)));
+    for (along_rows, lines) in [(true, down), (false, across)] {
+        let left = panel.right + 16.0 * unit;
+        let low = panel.bottom + 76.0 * unit + side;
+        for line in 0..lines {
+            let share: u64 = if along_rows {
+                shades.values[line * across..(line + 1) * across].iter().map(|&shade| u64::from(shade)).sum()
+            } else {
+                (0..down).map(|row| u64::from(shades.values[row * across + line])).sum()
+            };
+            let share = share as f32 / 255.0 / if along_rows { across as f32 } else { down as f32 };
+            if along_rows {
+                sheet.rect(left, panel.top + line as f32, share * side, 1.0, inks.exact);
+            } else {
+                sheet.rect(panel.left + line as f32, low - share * side, 1.0, share * side, inks.exact);
+            }
+        }
+        let (x, y) = if along_rows { (left, panel.top - 12.0 * unit) } else { (panel.right + 16.0 * unit, low) };
+        sheet.text(x, y, 18.0, Face::Regular, Align::Left, inks.ink_soft, "density".to_owned());
+    }
     sheet.items.push(Item::Shades {
         x: panel.left,
         y: panel.top,
@@ -467,11 +529,52 @@ pub fn spy_scene(by_row: &Packed, window: Window, title: String, x_name: &str, c
     canvas.scene(sheet)
 }
 
+/// Two matrices side by side, and the distances of both below.
+pub fn comparison_scene(left: &Analysis, right: &Analysis, distances: &Distances, canvas: Canvas) -> Scene {
+    let canvas = Canvas { height: canvas.height * 3 / 2, ..canvas };
+    let (unit, inks) = (canvas.unit, canvas.look.inks());
+    let half = (canvas.height / 2) as f32;
+    let below = distances.scene(Canvas { height: canvas.height / 2, ..canvas });
+    let mut sheet = canvas.sheet();
+    for (place, analysis) in [left, right].into_iter().enumerate() {
+        let mask = &analysis.mask;
+        let x = canvas.width as f32 / 2.0 * place as f32 + 48.0 * unit;
+        let name = format!("{}, density {}", matrix_title(analysis), fixed(analysis.density, 4));
+        sheet.text(x, 52.0 * unit, 24.0, Face::Medium, Align::Left, inks.ink, name);
+        let (wide, high) = (canvas.width as f32 / 2.0 - 96.0 * unit, half - 100.0 * unit);
+        let cell = (wide / mask.columns() as f32).min(high / mask.rows() as f32);
+        let (across, down) = (cell * mask.columns() as f32, cell * mask.rows() as f32);
+        let shorter = across.max(down) * 0.6;
+        let (across, down) = (across.max(shorter).min(wide).round(), down.max(shorter).min(high).round());
+        let window = Window::whole(mask.rows(), mask.columns());
+        let top = 76.0 * unit;
+        sheet.rect(x - 1.0, top - 1.0, across + 2.0, down + 2.0, inks.rule_strong);
+        sheet.items.push(Item::Shades {
+            x,
+            y: top,
+            width: across,
+            height: down,
+            shades: Arc::new(shades(&mask.by_row, window, across as usize, down as usize)),
+            from: inks.paper,
+            to: inks.ink,
+        });
+    }
+    if let Ok(jaccard) = left.mask.jaccard(&right.mask) {
+        let text = format!("overlap (Jaccard) {}", fixed(jaccard, 4));
+        let x = canvas.width as f32 - 48.0 * unit;
+        sheet.text(x, half + 52.0 * unit, 24.0, Face::Medium, Align::Right, inks.ink, text);
+    }
+    sheet.items.extend(below.items.into_iter().map(|item| item.lowered(half)));
+    canvas.scene(sheet)
+}
+
 /// The spy plot of a whole matrix.
 pub fn matrix_spy(analysis: &Analysis, canvas: Canvas) -> Scene {
     let mask: &Mask = &analysis.mask;
     let window = Window::whole(mask.rows(), mask.columns());
-    spy_scene(&mask.by_row, window, format!("Weights that are not zero: {}", matrix_title(analysis)), "column", canvas)
+    let title = format!("Weights that are not zero: {}", matrix_title(analysis));
+    let words = SpyWords { title, columns: "column".to_owned(), rows: "row".to_owned(), names: Vec::new() };
+    spy_scene(&mask.by_row, window, &words, canvas)
 }
 
 /// The spy plot of a group: its columns side by side, the nearest first.
@@ -479,8 +582,11 @@ pub fn group_spy(analysis: &Analysis, group: &AnalysedGroup, canvas: Canvas) -> 
     let columns = &group.group.columns;
     let by_row = analysis.mask.by_column.in_order(columns).transposed();
     let window = Window::whole(analysis.mask.rows(), columns.len());
-    let title = format!("Group of column {}: {}", count(group.group.feature as usize), matrix_title(analysis));
-    let named: Vec<String> = columns.iter().take(24).map(u32::to_string).collect();
-    let more = if columns.len() > named.len() { ", …" } else { "" };
-    spy_scene(&by_row, window, title, &format!("columns {}{more}", named.join(", ")), canvas)
+    let words = SpyWords {
+        title: format!("Group of column {}: {}", count(group.group.feature as usize), matrix_title(analysis)),
+        columns: "columns, the nearest first".to_owned(),
+        rows: "row".to_owned(),
+        names: if columns.len() <= 24 { columns.clone() } else { Vec::new() },
+    };
+    spy_scene(&by_row, window, &words, canvas)
 }

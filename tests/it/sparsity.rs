@@ -438,6 +438,61 @@ fn what_cannot_be_done_is_told_and_leaves_nothing() {
 }
 
 #[test]
+fn hostile_files_cost_no_more_than_their_size() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("hostile.pt");
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
+    // A list that holds itself many times over.
+    let mut own = magic.clone();
+    own.extend(b"\x80\x02]q\x00(");
+    own.extend(b"h\x00".repeat(200_000));
+    own.extend(b"e.\x80\x02].");
+    // A long name, used again and again.
+    let mut named = magic.clone();
+    named.extend(b"\x80\x02}X");
+    named.extend(100_000u32.to_le_bytes());
+    named.extend(vec![b'x'; 100_000]);
+    named.extend(b"q\x00(");
+    named.extend(b"h\x00]".repeat(50_000));
+    named.extend(b"u.\x80\x02].");
+    for (bytes, found) in [(own, "nested too deeply"), (named, "names of more than")] {
+        fs::write(&path, bytes).expect("written");
+        let sources = find(std::slice::from_ref(&path));
+        assert_eq!(sources.failures.len(), 1);
+        assert!(sources.failures[0].to_string().contains(found), "{}", sources.failures[0]);
+    }
+}
+
+#[test]
+fn a_checkpoint_gives_only_the_layer_that_is_wanted() {
+    let wanted = Wanted { layer: Some(3), ..Wanted::default() };
+    let sources =
+        Sources::find(&[data("state_dict.pt"), data("state_dict.pt")], &wanted, &Monitor::new()).expect("found");
+    let layers: Vec<_> = sources.matrices.iter().map(|source| source.identity.layer).collect();
+    assert_eq!(layers, [Some(3), Some(3)], "each file once");
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let one = folder.path().join("layer7-mlp.up_proj.pt");
+    fs::copy(data("parameter.pt"), &one).expect("copied");
+    let sources = find(&[one]);
+    assert_eq!(sources.matrices[0].identity.layer, Some(7));
+}
+
+#[test]
+fn a_database_is_opened_once_at_a_time_by_this_program_too() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("once.db");
+    Connection::open(&path).expect("opens").execute_batch(REFERENCE).expect("made");
+    let first = Database::read(&path).expect("opens");
+    let error = Database::append_to(&path).map(drop).expect_err("in use");
+    assert!(error.to_string().contains("used by this program already"), "{error}");
+    drop(first);
+    drop(Database::append_to(&path).expect("free again"));
+    // Nothing was stored, so no table was made.
+    let tables = Database::read(&path).expect("opens").ask("SHOW TABLES", None, &Monitor::new()).expect("asked");
+    assert_eq!(tables.rows.len(), 1, "{tables:?}");
+}
+
+#[test]
 fn one_column_is_a_matrix_too() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = folder.path().join("layer0-one.npy");

@@ -2,19 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use super::super::App;
 use super::super::grid::Grid;
+use super::super::notices::Notices;
 use super::super::save_dialog::SaveForm;
 use super::super::state::Page;
 use super::command::SparsityCommand;
 use super::paths_of;
-use super::state::{Compared, Drawn, GroupTable, Item, OrderKey, Save, State, Status, Tab};
+use super::state::{Answer, Compared, Drawn, GroupTable, Item, LineOrder, Save, State, Status, Tab};
 use super::work::{self, Content, Event, Saved};
 use crate::compute::error::Error;
 use crate::compute::figures::{count, counted};
 use crate::compute::sparsity::sources::{METHODS, Sources};
-use crate::video::sparsity::{Canvas, Distances, groups_page, spy_scene};
+use crate::video::sparsity::{Canvas, Distances, comparison_scene, groups_page, spy_scene};
 use crate::video::spy::Window;
 
 impl App {
@@ -24,22 +26,36 @@ impl App {
             SparsityCommand::OpenDemo => {
                 let home = self.options.demo_home.join("pruned");
                 self.session.page = Page::Sparsity;
+                if self.sparsity.jobs.is_working() {
+                    let text = "An analysis is going on; open the demo when it is done, or cancel it.";
+                    self.notices.wrong(text.to_owned());
+                    return;
+                }
                 state.form.paths = home.to_string_lossy().into_owned();
                 state.form.database = home.join("sparsity.db").to_string_lossy().into_owned();
                 state.is_demo = true;
+                state.demo_paths = Some(state.form.paths.clone());
                 self.find_matrices(ctx, true);
             }
             SparsityCommand::Open(paths) => self.open_matrices(paths, ctx),
             SparsityCommand::Start => {
                 self.session.page = Page::Sparsity;
-                self.find_matrices(ctx, false);
+                state.is_demo &= state.demo_paths.as_ref() == Some(&state.form.paths);
+                let is_demo = state.is_demo;
+                self.find_matrices(ctx, is_demo);
+            }
+            SparsityCommand::StartOrAsk => {
+                let command = if state.tab == Tab::Database { SparsityCommand::Ask } else { SparsityCommand::Start };
+                self.carry_out_sparsity(command, ctx);
             }
             SparsityCommand::ShowTab(tab) => state.tab = tab,
             SparsityCommand::Select(index) => {
                 if state.current != Some(index) && index < state.items.len() {
                     state.current = Some(index);
                     state.group = None;
+                    state.group_table = None;
                     state.spy.window = None;
+                    state.spy.only_group = false;
                 }
             }
             SparsityCommand::StepMatrix(by) => {
@@ -49,6 +65,8 @@ impl App {
                 }
             }
             SparsityCommand::SelectGroup(group) => {
+                let groups = state.analysis().map_or(0, |analysis| analysis.groups.len());
+                let group = group.filter(|&group| group < groups);
                 state.group = group;
                 if state.spy.only_group {
                     state.spy.window = None;
@@ -132,6 +150,10 @@ impl App {
         if self.sparsity.jobs.is_working() {
             return;
         }
+        if self.sparsity.jobs.asking.is_busy() || self.sparsity.jobs.saving.is_busy() {
+            self.notices.wrong("The database is being asked; analyse when that is done.".to_owned());
+            return;
+        }
         let form = &self.sparsity.state.form;
         let paths = paths_of(&form.paths);
         if paths.is_empty() {
@@ -200,7 +222,9 @@ impl App {
             return;
         }
         let sql = self.sparsity.state.sql.clone();
-        self.sparsity.jobs.asking.start(ctx, "ask", move |monitor| work::ask(&path, &sql, monitor));
+        self.sparsity.state.answer = None;
+        self.sparsity.state.answer_error = None;
+        self.sparsity.jobs.asking.start(ctx, "ask", move |monitor| work::ask(path, sql, monitor));
     }
 
     fn start_sparsity_save(&mut self, ctx: &egui::Context) {
@@ -208,7 +232,10 @@ impl App {
         let state = &mut self.sparsity.state;
         let Some(form) = state.save.take() else { return };
         let canvas = Canvas { look, ..Canvas::FILE };
-        let Some(content) = content_of(state, form.what, canvas) else { return };
+        let Some(content) = content_of(state, form.what, canvas) else {
+            self.notices.wrong("This is still being made; save it in a moment.".to_owned());
+            return;
+        };
         self.sparsity.jobs.saving.start(ctx, "save", move |_| {
             let saved = work::save(&form, content);
             (form, saved)
@@ -227,21 +254,9 @@ impl App {
     }
 
     fn take_analyses(&mut self) {
-        let (state, jobs) = (&mut self.sparsity.state, &mut self.sparsity.jobs);
-        let Some(events) = &jobs.events else { return };
-        while let Ok(event) = events.try_recv() {
-            match event {
-                Event::Started(index) => state.items[index].status = Status::Working,
-                Event::Done(index, analysis) => {
-                    state.items[index].status = Status::Done(analysis);
-                    state.numbers[index] = state.next_number;
-                    state.next_number += 1;
-                }
-                Event::Failed(index, why) => {
-                    state.items[index].status = Status::Failed(why.clone());
-                    self.notices.wrong(why);
-                }
-            }
+        let App { sparsity, notices, .. } = self;
+        if let Some(events) = &sparsity.jobs.events {
+            take_events(events, &mut sparsity.state, notices);
         }
     }
 
@@ -279,7 +294,15 @@ impl App {
             }
         }
         if was_analysing && !jobs.analysing.is_busy() {
-            jobs.events = None;
+            // What was told between the last look and the end.
+            if let Some(events) = jobs.events.take() {
+                take_events(&events, state, notices);
+            }
+            let done = state.items.iter().filter(|item| item.analysis().is_some()).count();
+            if state.items.iter().any(|item| matches!(item.status, Status::Found | Status::Working)) {
+                let all = counted(state.items.len(), "matrix", "matrices");
+                notices.warning(format!("Stopped: {} of {all} analysed; what was stored stays.", count(done)));
+            }
             // Cancelled or failed: what was not reached waits again.
             for item in &mut state.items {
                 if matches!(item.status, Status::Working) {
@@ -287,8 +310,15 @@ impl App {
                 }
             }
         }
-        if let Some(ordered) = taken!(ordering) {
-            state.spy.ordered = Some(Arc::new(ordered));
+        let was_ordering = jobs.ordering.is_busy();
+        match taken!(ordering) {
+            Some(ordered) => state.spy.ordered = Some(Arc::new(ordered)),
+            // Cancelled or failed: back to what needs no work, and what was asked for may be asked for again.
+            None if was_ordering && !jobs.ordering.is_busy() => {
+                (state.spy.rows, state.spy.columns) = (LineOrder::Stored, LineOrder::Stored);
+                state.spy.ordering = None;
+            }
+            None => {}
         }
         match jobs.drawing.take() {
             Some(Ok((key, image))) => {
@@ -302,8 +332,16 @@ impl App {
             let textures = images.map(|image| ctx.load_texture("comparison", image, egui::TextureOptions::NEAREST));
             state.compared = Some(Compared { key, overlap, textures });
         }
-        if let Some(grid) = taken!(asking) {
-            state.answer = Some(Arc::new(grid));
+        // What is wrong with a question stands beside it.
+        match jobs.asking.take() {
+            Some(Ok(Ok((path, sql, grid)))) => {
+                state.answer = Some(Answer { path, sql, grid: Arc::new(grid) });
+                state.answer_error = None;
+            }
+            Some(Ok(Err(Error::Cancelled))) => state.answer_error = Some("Cancelled.".to_owned()),
+            Some(Ok(Err(error))) => state.answer_error = Some(error.to_string()),
+            Some(Err(message)) => notices.wrong(message),
+            None => {}
         }
         match jobs.saving.take() {
             Some(Ok((_, Ok(Saved::Done(told))))) => notices.right(told),
@@ -341,15 +379,13 @@ impl App {
     fn order_and_draw(&mut self, ctx: &egui::Context) {
         let (state, jobs) = (&mut self.sparsity.state, &mut self.sparsity.jobs);
         let Some(analysis) = state.analysis().cloned() else { return };
-        let key = OrderKey {
-            analysis: state.number(),
-            group: state.group.filter(|_| state.spy.only_group),
-            rows: state.spy.rows,
-            columns: state.spy.columns,
-        };
+        let Some(key) = state.order_key() else { return };
         if state.spy.ordered.as_ref().is_none_or(|ordered| ordered.key != key) {
-            if !jobs.ordering.is_busy() {
-                let group = key.group.map(|group| analysis.groups[group].group.columns.clone());
+            // Each order is asked for once; another one that is being made is no longer wanted.
+            if state.spy.ordering != Some(key) {
+                state.spy.ordering = Some(key);
+                let group =
+                    key.group.and_then(|group| analysis.groups.get(group)).map(|group| group.group.columns.clone());
                 jobs.ordering
                     .start(ctx, "order", move |monitor| work::order(&analysis.mask, group.as_deref(), key, monitor));
             }
@@ -358,8 +394,10 @@ impl App {
         let Some(ordered) = state.spy.ordered.clone() else { return };
         if let Some(wanted) = state.spy.wanted.filter(|wanted| wanted.order == key)
             && state.spy.drawn.as_ref().is_none_or(|drawn| drawn.key != wanted)
+            && state.spy.drawing != Some(wanted)
             && !jobs.drawing.is_busy()
         {
+            state.spy.drawing = Some(wanted);
             jobs.drawing.start(ctx, "draw", move |_| work::draw(&ordered, wanted));
         }
     }
@@ -367,11 +405,30 @@ impl App {
     fn compare_methods(&mut self, ctx: &egui::Context) {
         let (state, jobs) = (&mut self.sparsity.state, &mut self.sparsity.jobs);
         let Some(wanted) = state.compare_wanted.filter(|_| state.tab == Tab::Compare) else { return };
-        if state.compared.as_ref().is_some_and(|compared| compared.key == wanted) || jobs.comparing.is_busy() {
+        let is_there = state.compared.as_ref().is_some_and(|compared| compared.key == wanted);
+        if is_there || jobs.comparing.is_busy() || state.comparing == Some(wanted) {
             return;
         }
+        state.comparing = Some(wanted);
         let Some((left, right)) = pair(state) else { return };
         jobs.comparing.start(ctx, "compare", move |_| work::compare(&left, &right, wanted));
+    }
+}
+
+fn take_events(events: &Receiver<Event>, state: &mut State, notices: &mut Notices) {
+    while let Ok(event) = events.try_recv() {
+        match event {
+            Event::Started(index) => state.items[index].status = Status::Working,
+            Event::Done(index, analysis) => {
+                state.items[index].status = Status::Done(analysis);
+                state.numbers[index] = state.next_number;
+                state.next_number += 1;
+            }
+            Event::Failed(index, why) => {
+                state.items[index].status = Status::Failed(why.clone());
+                notices.wrong(why);
+            }
+        }
     }
 }
 
@@ -388,9 +445,8 @@ pub fn pair(
 /// What is to be written, taken from the state; drawn or asked on a worker.
 fn content_of(state: &State, what: Save, canvas: Canvas) -> Option<Content> {
     if what == Save::Answer {
-        let (path, sql) = (state.form.database()?, state.sql.clone());
-        state.answer.as_ref()?;
-        // All of it, not only the rows that are shown.
+        // All of the answer that is shown, not only the rows that are.
+        let Answer { path, sql, .. } = state.answer.clone()?;
         return Some(Content::Table(Box::new(move || {
             let monitor = crate::job::Monitor::new();
             crate::compute::sparsity::store::Database::read(&path)?.ask(&sql, None, &monitor)
@@ -415,15 +471,18 @@ fn content_of(state: &State, what: Save, canvas: Canvas) -> Option<Content> {
         })),
         Save::Comparison => {
             let (left, right) = pair(state)?;
-            Content::Scene(Box::new(move || super::compare::distances(&left, &right, canvas.look).scene(canvas)))
+            Content::Scene(Box::new(move || {
+                let distances = super::compare::distances(&left, &right, canvas.look);
+                comparison_scene(&left, &right, &distances, canvas)
+            }))
         }
         Save::Spy => {
-            let ordered = state.spy.ordered.clone()?;
+            // Only what is on screen: another order may still be being made.
+            let ordered = state.spy.ordered.clone().filter(|ordered| Some(ordered.key) == state.order_key())?;
             let window =
                 state.spy.window.unwrap_or_else(|| Window::whole(ordered.by_row.count(), ordered.by_row.length()));
-            let title = super::spy::title(state)?;
-            let name = super::spy::column_name(&ordered);
-            Content::Scene(Box::new(move || spy_scene(&ordered.by_row, window, title, &name, canvas)))
+            let words = super::spy::words(state, &ordered)?;
+            Content::Scene(Box::new(move || spy_scene(&ordered.by_row, window, &words, canvas)))
         }
         Save::Answer | Save::MatrixTable => return None,
     })

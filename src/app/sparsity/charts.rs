@@ -20,7 +20,9 @@ use crate::video::sparsity::{CHARTS, Canvas, Distances, group_panels, groups_pag
 const UNIT: f32 = 0.6;
 
 pub fn canvas(app: &App, size: egui::Vec2) -> Canvas {
-    Canvas { width: size.x.max(240.0) as u32, height: size.y.max(160.0) as u32, unit: UNIT, look: look_of(app) }
+    // Smaller where there is less room, down to what can be read.
+    let unit = (UNIT * (size.x / 780.0).min(1.0)).max(0.46);
+    Canvas { width: size.x.max(240.0) as u32, height: size.y.max(160.0) as u32, unit, look: look_of(app) }
 }
 
 /// What a chart of this size depends on.
@@ -36,14 +38,19 @@ pub fn key(app: &App, canvas: Canvas, other: u64) -> ChartKey {
     }
 }
 
-/// The scene of before, or a new one where something changed.
-pub fn cached(cache: &mut Option<Cached<ChartKey>>, key: ChartKey, draw: impl FnOnce() -> Scene) -> Arc<Scene> {
+/// The picture of before, or a new one where something changed: what it shows, and its scene.
+pub fn cached<P>(
+    cache: &mut Option<Cached<ChartKey, P>>,
+    key: ChartKey,
+    draw: impl FnOnce() -> (P, Scene),
+) -> (Arc<P>, Arc<Scene>) {
     match cache {
-        Some(known) if known.key == key => known.scene.clone(),
+        Some(known) if known.key == key => (known.picture.clone(), known.scene.clone()),
         _ => {
-            let scene = Arc::new(draw());
-            *cache = Some(Cached { key, scene: scene.clone() });
-            scene
+            let (picture, scene) = draw();
+            let (picture, scene) = (Arc::new(picture), Arc::new(scene));
+            *cache = Some(Cached { key, scene: scene.clone(), picture: picture.clone() });
+            (picture, scene)
         }
     }
 }
@@ -65,12 +72,15 @@ pub fn distances(app: &mut App, ui: &mut egui::Ui) {
         }
     });
     let canvas = canvas(app, ui.available_size());
-    let picture = match group {
-        Some(group) => Distances::of_group(&analysis, &analysis.groups[group], canvas.look),
-        None => Distances::of_matrix(&analysis, canvas.look),
-    };
     let key = key(app, canvas, 0);
-    let scene = cached(&mut app.sparsity.state.distances, key, || picture.scene(canvas));
+    let (picture, scene) = cached(&mut app.sparsity.state.distances, key, || {
+        let picture = match group {
+            Some(group) => Distances::of_group(&analysis, &analysis.groups[group], canvas.look),
+            None => Distances::of_matrix(&analysis, canvas.look),
+        };
+        let scene = picture.scene(canvas);
+        (picture, scene)
+    });
     let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     paint::scene(&ui.painter().with_clip_rect(rect), &scene, rect.min);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &picture.title));
@@ -110,7 +120,7 @@ pub fn groups(app: &mut App, ui: &mut egui::Ui) {
     let order = analysis.by_mean_distance();
     let marked = app.sparsity.state.group.and_then(|group| order.iter().position(|&other| other == group));
     let key = key(app, canvas, 0);
-    let scene = cached(&mut app.sparsity.state.groups, key, || groups_page(&analysis, marked, canvas));
+    let (_, scene) = cached(&mut app.sparsity.state.groups, key, || ((), groups_page(&analysis, marked, canvas)));
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
     paint::scene(&ui.painter().with_clip_rect(rect), &scene, rect.min);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Charts of the groups"));

@@ -11,6 +11,8 @@ pub enum SparsityCommand {
     Open(Vec<PathBuf>),
     /// Analyses the matrices that were found, as the form says.
     Start,
+    /// Starts the analysis, or asks the database where that is on screen.
+    StartOrAsk,
     ShowTab(Tab),
     Select(usize),
     /// Matrices forwards or backwards.

@@ -51,8 +51,8 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = 16.0;
         let facts = [
-            (a.clone(), format!("density {:.4}", left.mask.density()), theme.ink),
-            (b.clone(), format!("density {:.4}", right.mask.density()), theme.ink),
+            (a.clone(), format!("density {:.4}", left.density), theme.ink),
+            (b.clone(), format!("density {:.4}", right.density), theme.ink),
         ];
         for (index, (name, fact, ink)) in facts.into_iter().enumerate() {
             ui.vertical(|ui| {
@@ -65,7 +65,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         ui.vertical(|ui| {
             ui.set_width(size as f32);
             ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 12.0;
+                ui.spacing_mut().item_spacing.x = 8.0;
                 for (name, ink) in
                     [("both", theme.rule_strong), (a.as_str(), theme.exact), (b.as_str(), theme.attention)]
                 {
@@ -91,9 +91,12 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         });
     });
     let canvas = canvas(app, ui.available_size());
-    let picture = distances(&left, &right, canvas.look);
     let key = key(app, canvas, other);
-    let scene = cached(&mut app.sparsity.state.comparison, key, || picture.scene(canvas));
+    let (picture, scene) = cached(&mut app.sparsity.state.comparison, key, || {
+        let picture = distances(&left, &right, canvas.look);
+        let scene = picture.scene(canvas);
+        (picture, scene)
+    });
     let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     paint::scene(&ui.painter().with_clip_rect(rect), &scene, rect.min);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &picture.title));

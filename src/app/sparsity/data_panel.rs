@@ -85,6 +85,13 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
         &mut form.permutations,
         "Matrices of the same row and column sums to compare with; 0 for none",
     );
+    field(
+        ui,
+        "FDR",
+        "0.05",
+        &mut form.fdr,
+        "False-discovery rate at which pairs are called closer than chance, at most 0.2",
+    );
     field(ui, "Seed", "42", &mut form.seed, "Of what is drawn");
     path_field(
         ui,
@@ -154,7 +161,7 @@ fn line(app: &mut App, ui: &mut egui::Ui, index: usize) {
     let (told, ink) = match status {
         Status::Found => (format!("{shape} · waiting"), theme.ink_soft),
         Status::Working => (format!("{shape} · working…"), theme.exact),
-        Status::Done(analysis) => (format!("{shape} · density {:.3}", analysis.mask.density()), theme.ink_soft),
+        Status::Done(analysis) => (format!("{shape} · density {:.3}", analysis.density), theme.ink_soft),
         Status::Failed(_) => (format!("{shape} · failed"), theme.wrong),
     };
     let identity = &source.identity;

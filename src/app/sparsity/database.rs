@@ -59,23 +59,19 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     let response =
         egui::ScrollArea::vertical().id_salt("question").max_height(120.0).show(ui, |ui| ui.add(question)).inner;
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Question"));
-    let ask_key = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::Enter);
-    if response.has_focus() && ui.input_mut(|input| input.consume_shortcut(&ask_key)) {
-        commands.push(Command::Sparsity(SparsityCommand::Ask));
-    }
     let is_asking = app.sparsity.jobs.asking.is_busy();
     ui.horizontal(|ui| {
         let text = RichText::new("Ask").family(theme::medium()).color(theme.paper);
         let button = egui::Button::new(text).fill(theme.exact).min_size(egui::vec2(88.0, 28.0));
-        if ui.add_enabled(!is_asking, button).on_hover_text("The database is only read").clicked() {
+        if ui.add_enabled(!is_asking, button).on_hover_text("The database is only read (Ctrl+Enter)").clicked() {
             commands.push(Command::Sparsity(SparsityCommand::Ask));
         }
         let told = match &state.answer {
             _ if is_asking => "Asking…".to_owned(),
-            Some(grid) if grid.table.is_cut => {
+            Some(answer) if answer.grid.table.is_cut => {
                 format!("the first {} rows; save the table for all", count(MOST_ANSWERS))
             }
-            Some(grid) => counted(grid.table.rows.len(), "row", "rows"),
+            Some(answer) => counted(answer.grid.table.rows.len(), "row", "rows"),
             None => String::new(),
         };
         ui.label(RichText::new(told).color(theme.ink_soft));
@@ -88,7 +84,11 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         });
     });
     ui.separator();
-    if let Some(grid) = state.answer.clone() {
-        grid.show(ui, &theme, "answer", None, None, "");
+    if let Some(error) = &state.answer_error {
+        let text = RichText::new(error).color(theme.wrong).monospace();
+        ui.add(egui::Label::new(text).wrap().selectable(true));
+    }
+    if let Some(answer) = state.answer.clone() {
+        answer.grid.show(ui, &theme, "answer", None, None, "");
     }
 }

@@ -124,7 +124,7 @@ fn group(app: &App, ui: &mut egui::Ui, analysis: &Analysis, group: &AnalysedGrou
         fact(app, ui, "standard deviation", &fixed(std, 4), "Of the distances of the pairs");
     }
     if let Some(chance) = group.chance {
-        let explain = "Mean distance of the group that permuted matrices give for this column";
+        let explain = "Mean distance of the groups that permuted matrices give in the same turn";
         fact(app, ui, "… by chance", &fixed(chance.expected, 4), explain);
         let z = chance.z.map_or_else(|| "none".to_owned(), |z| fixed(z, 2));
         fact(app, ui, "z", &z, "Standard deviations from what chance gives; negative is closer");
@@ -143,7 +143,7 @@ fn group(app: &App, ui: &mut egui::Ui, analysis: &Analysis, group: &AnalysedGrou
     for &column in columns.iter().take(64) {
         let distance = pair_distances(by_column, &[group.group.feature, column])[0];
         let value = format!("{:.4}", f64::from(distance) / analysis.mask.rows() as f64);
-        let explain = "Distance to the first column; density of this one below";
+        let explain = "Distance to the column that the group was made for";
         fact(app, ui, &format!("column {}", count(column as usize)), &value, explain);
     }
 }

@@ -35,6 +35,12 @@ pub struct Sparsity {
     pub jobs: Jobs,
 }
 
+impl Default for Sparsity {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Sparsity {
     pub fn new() -> Self {
         Self { state: State::new(), jobs: Jobs::new() }
@@ -109,7 +115,7 @@ pub fn is_for_it(path: &Path, page: Page) -> bool {
 
 /// Whether there is a matrix in a folder or those in it, as far as a short look tells.
 fn holds_matrices(folder: &Path, depth: usize) -> bool {
-    const MOST: usize = 1000;
+    const MOST: usize = 100;
     let Ok(inside) = std::fs::read_dir(folder) else { return false };
     inside.take(MOST).flatten().map(|entry| entry.path()).any(|path| {
         let is_matrix = has_known_ending(&path) && path.is_file();

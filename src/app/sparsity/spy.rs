@@ -8,7 +8,9 @@ use super::SparsityCommand;
 use super::state::{DrawKey, LineOrder, Ordered, State};
 use super::work::look_of;
 use crate::compute::figures::count;
+use crate::compute::sparsity::analysis::Analysis;
 use crate::video::scene::ticks;
+use crate::video::sparsity::SpyWords;
 use crate::video::spy::Window;
 
 /// Room for the numbers of the rows and columns, and for the densities.
@@ -28,17 +30,30 @@ pub fn title(state: &State) -> Option<String> {
     })
 }
 
+/// What stands beside the picture in a file.
+pub fn words(state: &State, ordered: &Ordered) -> Option<SpyWords> {
+    let rows = match ordered.key.rows {
+        LineOrder::Stored => "row",
+        LineOrder::Density => "place by density",
+        LineOrder::Similarity => "place by similarity",
+    };
+    let is_small = ordered.columns.len() <= 24 && state.spy.window.is_none();
+    Some(SpyWords {
+        title: title(state)?,
+        columns: column_name(ordered),
+        rows: rows.to_owned(),
+        names: if is_small { ordered.columns.clone() } else { Vec::new() },
+    })
+}
+
 /// What stands under the columns.
-pub fn column_name(ordered: &Ordered) -> String {
+fn column_name(ordered: &Ordered) -> String {
     match ordered.key.group {
-        Some(_) => {
-            let named: Vec<String> = ordered.columns.iter().take(24).map(u32::to_string).collect();
-            format!("columns {}{}", named.join(", "), if ordered.columns.len() > named.len() { ", …" } else { "" })
-        }
+        Some(_) => "columns of the group".to_owned(),
         None => match ordered.key.columns {
             LineOrder::Stored => "column".to_owned(),
-            LineOrder::Density => "columns by density".to_owned(),
-            LineOrder::Similarity => "columns by similarity".to_owned(),
+            LineOrder::Density => "place by density of the column".to_owned(),
+            LineOrder::Similarity => "place by similarity of the columns".to_owned(),
         },
     }
 }
@@ -99,7 +114,9 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     ui.painter().rect_stroke(frame, 0.0, stroke, egui::StrokeKind::Outside);
     names(app, ui, frame, window, &ordered);
     profiles(app, ui, frame, window, &ordered);
-    tell_cell(&response, frame, window, &ordered);
+    if let Some(analysis) = app.sparsity.state.analysis() {
+        tell_cell(&response, frame, window, &ordered, analysis);
+    }
 }
 
 fn controls(app: &mut App, ui: &mut egui::Ui) {
@@ -135,6 +152,9 @@ fn controls(app: &mut App, ui: &mut egui::Ui) {
                 commands.push(Command::Sparsity(SparsityCommand::ZoomReset));
             }
             let text = "Scroll to zoom, drag to move";
+            if ui.available_width() < 190.0 {
+                return;
+            }
             ui.add(egui::Label::new(RichText::new(text).small().color(app.theme.ink_soft)).truncate());
         });
     });
@@ -298,7 +318,7 @@ fn profiles(app: &App, ui: &egui::Ui, frame: egui::Rect, window: Window, ordered
 }
 
 /// Tells the cell under the pointer, or how dense what is there is.
-fn tell_cell(response: &egui::Response, frame: egui::Rect, window: Window, ordered: &Ordered) {
+fn tell_cell(response: &egui::Response, frame: egui::Rect, window: Window, ordered: &Ordered, analysis: &Analysis) {
     let Some(pointer) = response.hover_pos().filter(|_| !response.dragged()) else { return };
     let share = |at: f32, low: f32, size: f32| f64::from((at - low) / size).clamp(0.0, 1.0);
     let row = window.top + share(pointer.y, frame.top(), frame.height()) * (window.bottom - window.top);
@@ -308,11 +328,21 @@ fn tell_cell(response: &egui::Response, frame: egui::Rect, window: Window, order
         return;
     }
     let state = if ordered.by_row.get(row, column) { "not zero" } else { "zero" };
+    let nearest: Vec<String> = analysis
+        .pairs
+        .nearest
+        .of(ordered.columns[column] as usize)
+        .take(3)
+        .map(|(other, distance)| {
+            format!("{} ({:.3})", count(other as usize), f64::from(distance) / analysis.mask.rows() as f64)
+        })
+        .collect();
     response.clone().on_hover_text_at_pointer(format!(
-        "row {}, column {}: {state}\ndensity of the row {:.3}, of the column {:.3}",
+        "row {}, column {}: {state}\ndensity of the row {:.3}, of the column {:.3}\nnearest columns: {}",
         count(ordered.rows[row] as usize),
         count(ordered.columns[column] as usize),
         ordered.row_densities[row],
         ordered.column_densities[column],
+        if nearest.is_empty() { "none".to_owned() } else { nearest.join(", ") },
     ));
 }

@@ -10,6 +10,7 @@ use crate::compute::sparsity::mask::Packed;
 use crate::compute::sparsity::sources::{Source, Wanted};
 use crate::compute::sparsity::store::Overlap;
 use crate::video::Look;
+use crate::video::sparsity::Distances;
 use crate::video::spy::Window;
 
 /// What is shown in the middle.
@@ -36,6 +37,7 @@ pub struct Form {
     pub neighbours: String,
     pub permutations: String,
     pub seed: String,
+    pub fdr: String,
     /// Where results are stored; empty for nowhere.
     pub database: String,
 }
@@ -52,6 +54,7 @@ impl Default for Form {
             neighbours: Params::NEIGHBOURS.to_string(),
             permutations: Params::PERMUTATIONS.to_string(),
             seed: Params::SEED.to_string(),
+            fdr: Params::FDR.to_string(),
             database: String::new(),
         }
     }
@@ -74,7 +77,7 @@ impl Form {
             neighbours: number(&self.neighbours, "Group size")?,
             seed: number(&self.seed, "Seed")?,
             permutations: number(&self.permutations, "Permutations")?,
-            fdr: Params::FDR,
+            fdr: self.fdr.trim().parse().map_err(|_| format!("FDR: expected a rate, found {}", self.fdr.trim()))?,
         };
         params.check().map_err(|error| error.to_string())?;
         Ok(params)
@@ -189,6 +192,9 @@ pub struct Spy {
     pub drawn: Option<Drawn>,
     /// What should be drawn, as the last frame had room for it.
     pub wanted: Option<DrawKey>,
+    /// What was asked of workers last.
+    pub ordering: Option<OrderKey>,
+    pub drawing: Option<DrawKey>,
 }
 
 /// A matrix beside its counterpart.
@@ -232,10 +238,19 @@ pub struct GroupTable {
     pub groups: Vec<usize>,
 }
 
-/// A scene of charts, as it was drawn last.
-pub struct Cached<K> {
+/// What a question gave.
+#[derive(Clone)]
+pub struct Answer {
+    pub path: PathBuf,
+    pub sql: String,
+    pub grid: Arc<Grid>,
+}
+
+/// A picture of charts, as it was drawn last, with what it shows.
+pub struct Cached<K, P> {
     pub key: K,
     pub scene: Arc<crate::video::Scene>,
+    pub picture: Arc<P>,
 }
 
 /// What charts depend on.
@@ -253,6 +268,8 @@ pub struct ChartKey {
 pub struct State {
     pub form: Form,
     pub is_demo: bool,
+    /// Where the demo's matrices are.
+    pub demo_paths: Option<String>,
     pub items: Vec<Item>,
     /// Numbers of the analyses of the items, for those that have one.
     pub numbers: Vec<u64>,
@@ -264,13 +281,16 @@ pub struct State {
     pub spy: Spy,
     pub sort: (usize, bool),
     pub group_table: Option<GroupTable>,
-    pub distances: Option<Cached<ChartKey>>,
-    pub groups: Option<Cached<ChartKey>>,
-    pub comparison: Option<Cached<ChartKey>>,
+    pub distances: Option<Cached<ChartKey, Distances>>,
+    pub groups: Option<Cached<ChartKey, ()>>,
+    pub comparison: Option<Cached<ChartKey, Distances>>,
     pub compare_wanted: Option<CompareKey>,
     pub compared: Option<Compared>,
+    /// What was asked of workers last.
+    pub comparing: Option<CompareKey>,
     pub sql: String,
-    pub answer: Option<Arc<Grid>>,
+    pub answer: Option<Answer>,
+    pub answer_error: Option<String>,
     pub save: Option<SaveForm>,
 }
 
@@ -279,6 +299,7 @@ impl State {
         Self {
             form: Form::default(),
             is_demo: false,
+            demo_paths: None,
             items: Vec::new(),
             numbers: Vec::new(),
             next_number: 1,
@@ -293,6 +314,8 @@ impl State {
                 window: None,
                 drawn: None,
                 wanted: None,
+                ordering: None,
+                drawing: None,
             },
             sort: (1, false),
             group_table: None,
@@ -301,10 +324,12 @@ impl State {
             comparison: None,
             compare_wanted: None,
             compared: None,
+            comparing: None,
             sql: "SELECT method, projection, COUNT(*) AS groups, AVG(mean_pairwise_distance) AS mean_distance\nFROM \
                   nearest_neighbor_metrics GROUP BY ALL ORDER BY mean_distance"
                 .to_owned(),
             answer: None,
+            answer_error: None,
             save: None,
         }
     }
@@ -317,6 +342,17 @@ impl State {
     /// Its number.
     pub fn number(&self) -> u64 {
         self.current.and_then(|index| self.numbers.get(index).copied()).unwrap_or(0)
+    }
+
+    /// What the spy plot should show.
+    pub fn order_key(&self) -> Option<OrderKey> {
+        self.analysis()?;
+        Some(OrderKey {
+            analysis: self.number(),
+            group: self.group.filter(|_| self.spy.only_group),
+            rows: self.spy.rows,
+            columns: self.spy.columns,
+        })
     }
 
     /// The same matrix of another method, if it was analysed: its place in the list.

@@ -41,7 +41,7 @@ pub struct Jobs {
     pub ordering: Slot<Result<Ordered>>,
     pub drawing: Slot<(DrawKey, ColorImage)>,
     pub comparing: Slot<Result<(CompareKey, Overlap, [ColorImage; 3])>>,
-    pub asking: Slot<Result<Grid>>,
+    pub asking: Slot<Result<(PathBuf, String, Grid)>>,
     pub saving: Slot<(SaveForm, Result<Saved>)>,
 }
 
@@ -125,6 +125,8 @@ pub fn analyse_all(
                 continue;
             }
         };
+        // Told first: it is there even where it cannot be stored.
+        tell(Event::Done(index, analysis.clone()));
         let (identity, mask) = (&analysis.identity, &analysis.mask);
         if let Some(database) = &mut database {
             database.store(&analysis)?;
@@ -138,7 +140,6 @@ pub fn analyse_all(
             }
             counterparts.push((identity.clone(), mask.clone()));
         }
-        tell(Event::Done(index, analysis));
     }
     Ok(stored)
 }
@@ -230,9 +231,10 @@ fn mix(paper: Color, parts: &[(Color, u8)]) -> Color32 {
 }
 
 /// Asks a database.
-pub fn ask(path: &Path, sql: &str, monitor: &Monitor) -> Result<Grid> {
+pub fn ask(path: PathBuf, sql: String, monitor: &Monitor) -> Result<(PathBuf, String, Grid)> {
     monitor.begin("asking the database", "", 0);
-    Ok(Grid::new(Database::read(path)?.ask(sql, Some(MOST_ANSWERS), monitor)?))
+    let grid = Grid::new(Database::read(&path)?.ask(&sql, Some(MOST_ANSWERS), monitor)?);
+    Ok((path, sql, grid))
 }
 
 /// The columns of the table of groups: name, and what a group has there. The first names it.
@@ -305,7 +307,7 @@ pub fn matrix_table(analyses: &[Arc<Analysis>]) -> Table {
             Some(analysis.mask.rows().to_string()),
             Some(analysis.mask.columns().to_string()),
             Some(analysis.element.to_owned()),
-            Some(analysis.mask.density().to_string()),
+            Some(analysis.density.to_string()),
             analysis.pairs.mean().map(|mean| mean.to_string()),
             analysis.analytic.as_ref().map(|null| null.mean.to_string()),
             analysis.analytic.as_ref().map(|null| null.closer.share.to_string()),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use super::chance::{AnalyticNull, GroupChance, PermutationNull, Permutations};
 use super::groups::{Group, GroupMetrics, Mode, draw_columns, find_groups};
 use super::mask::Mask;
@@ -45,7 +47,7 @@ impl Params {
     /// With 39 the lowest and the highest curve bound 95 % of what chance gives.
     pub const PERMUTATIONS: usize = 39;
     pub const FDR: f64 = 0.05;
-    const MOST_PERMUTATIONS: usize = 100_000;
+    const MOST_PERMUTATIONS: usize = 10_000;
 
     /// # Errors
     /// [`Error::Parameter`] for what is out of range.
@@ -59,7 +61,7 @@ impl Params {
             return refuse("n-neighbors", "at least 1 column, the column itself", "0".to_owned());
         }
         if self.permutations > Self::MOST_PERMUTATIONS {
-            return refuse("permutations", "at most 100,000", count(self.permutations));
+            return refuse("permutations", "at most 10,000", count(self.permutations));
         }
         if !(self.fdr > 0.0 && self.fdr <= 0.2) {
             return refuse("fdr", "a rate above 0 and at most 0.2", self.fdr.to_string());
@@ -81,9 +83,13 @@ pub struct AnalysedGroup {
 #[derive(Debug, Clone)]
 pub struct Analysis {
     pub identity: Identity,
+    /// Name of the file that it is from.
+    pub file: String,
     pub element: &'static str,
     pub params: Params,
     pub mask: Arc<Mask>,
+    /// Share of weights that are not zero.
+    pub density: f64,
     pub pairs: AllPairs,
     pub groups: Vec<AnalysedGroup>,
     /// `None` of a single column.
@@ -116,18 +122,6 @@ pub fn analyse(source: &Source, params: &Params, monitor: &Monitor) -> Result<An
     }
     monitor.begin("reading weights", "weights", 0);
     let mask = Arc::new(source.read()?);
-    let (identity, element) = (source.identity.clone(), source.element());
-    analyse_mask(mask, identity, element, params, started, monitor)
-}
-
-fn analyse_mask(
-    mask: Arc<Mask>,
-    identity: Identity,
-    element: &'static str,
-    params: &Params,
-    started: Instant,
-    monitor: &Monitor,
-) -> Result<Analysis> {
     /// Nearest others that are kept of every column.
     const MOST_NEAREST: usize = 16;
     let of_pairs = Instant::now();
@@ -148,18 +142,25 @@ fn analyse_mask(
     let permutation = (has_pairs && params.permutations > 0)
         .then(|| PermutationNull::find(&mask, &blocks, how, grouping, &groups, monitor))
         .transpose()?;
-    let groups = groups.into_iter().enumerate().map(|(index, group)| AnalysedGroup {
-        metrics: GroupMetrics::of(&mask, &group.columns),
-        chance: permutation.as_ref().map(|null| null.groups[index]),
-        group,
-    });
-    let groups = groups.collect();
-    monitor.check()?;
+    monitor.begin("measuring groups", "groups", groups.len() as u64);
+    let groups = groups
+        .into_par_iter()
+        .enumerate()
+        .map(|(index, group)| {
+            monitor.advance(1)?;
+            let metrics = GroupMetrics::of(&mask, &group.columns);
+            Ok(AnalysedGroup { metrics, chance: permutation.as_ref().map(|null| null.groups[index]), group })
+        })
+        .collect::<Result<Vec<_>>>()?;
     let patterns = PatternReport::all(&mask);
     let secs = started.elapsed().as_secs_f64();
+    let density = mask.density();
+    let file = source.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Analysis {
-        identity,
-        element,
+        density,
+        file,
+        identity: source.identity.clone(),
+        element: source.element(),
         params: *params,
         mask,
         pairs,

@@ -347,7 +347,8 @@ pub struct GroupChance {
     /// Standard deviations from there; negative is closer. `None` where the permutations do not vary.
     pub z: Option<f64>,
     /// Share of groups of permuted matrices that are at least as close, each measured by its own spread; one is
-    /// added above and below, so it is never 0.
+    /// added above and below, so it is never 0. Of a group that does not vary, and with fewer than ten permutations:
+    /// its rank among those of its own kind.
     pub p: f64,
 }
 
@@ -361,8 +362,10 @@ pub struct Permutations {
 
 /// Global trades that part two matrices: every column trades once in each.
 const TRADES: usize = 12;
-/// Columns among whose pairs the distances of permuted matrices are counted.
-const MOST_COLUMNS: usize = 2048;
+/// Permuted matrices that are kept before they are added up.
+const KEPT: usize = 64;
+/// With fewer permutations groups are only ranked among those of their own kind.
+const FEWEST_POOLED: usize = 10;
 
 /// What one permuted matrix gives.
 struct Permuted {
@@ -393,51 +396,62 @@ impl PermutationNull {
         monitor.begin("permuting", "permutations", how.count as u64);
         let mut hub = mask.by_column.clone();
         trade_all(&mut hub, &mut Random::stream(how.seed, 0), monitor)?;
-        let mut chosen = Random::stream(how.seed, u64::MAX).order(mask.columns());
-        chosen.truncate(MOST_COLUMNS);
-        chosen.sort_unstable();
-        let permuted: Vec<Permuted> = (1..=how.count as u64)
-            .into_par_iter()
-            .map(|index| {
-                let mut by_column = hub.clone();
-                trade_all(&mut by_column, &mut Random::stream(how.seed, index), monitor)?;
-                let permuted = Mask::of_columns(by_column);
-                // The same work as before, told as one unit.
-                let quiet = monitor.quiet();
-                let blocks = Blocks::of_mask(&permuted);
-                let groups = find_groups(&permuted.by_column, &blocks, mode, order, k, &quiet)?;
-                let means =
-                    groups.iter().map(|group| mean_pairwise_distance(&permuted.by_column, &group.columns)).collect();
-                let sample = Mask::of_columns(permuted.by_column.in_order(&chosen));
-                let (counts, by_correlation) = distances_and_correlations(&sample, &quiet)?;
-                monitor.advance(1)?;
-                Ok(Permuted { means, counts, by_correlation })
-            })
-            .collect::<Result<_>>()?;
         let mut band = vec![(f64::INFINITY, f64::NEG_INFINITY); mask.rows() + 1];
-        for permuted in &permuted {
-            let total: u64 = permuted.counts.iter().sum();
-            let mut below = 0;
-            for (band, count) in band.iter_mut().zip(&permuted.counts) {
-                below += count;
-                let share = below as f64 / total as f64;
-                *band = (band.0.min(share), band.1.max(share));
+        let mut by_correlation = vec![0u64; CORRELATION_BINS];
+        let mut means: Vec<Vec<f64>> = Vec::with_capacity(how.count);
+        for first in (1..=how.count).step_by(KEPT) {
+            let part = first..=(first + KEPT - 1).min(how.count);
+            let permuted: Vec<Permuted> = part
+                .into_par_iter()
+                .map(|index| permute(&hub, how.seed, index as u64, (mode, order, k), monitor))
+                .collect::<Result<_>>()?;
+            for permuted in permuted {
+                let total: u64 = permuted.counts.iter().sum();
+                let mut below = 0;
+                for (band, count) in band.iter_mut().zip(&permuted.counts) {
+                    below += count;
+                    let share = below as f64 / total as f64;
+                    *band = (band.0.min(share), band.1.max(share));
+                }
+                by_correlation.iter_mut().zip(&permuted.by_correlation).for_each(|(all, part)| *all += part);
+                means.push(permuted.means);
             }
         }
         let observed = evidence(mask, blocks, false, &monitor.quiet())?;
-        let means: Vec<f64> =
+        let pairs = pair_count(mask.columns());
+        let own: Vec<f64> =
             groups.iter().map(|group| mean_pairwise_distance(&mask.by_column, &group.columns)).collect();
         Ok(Self {
             permutations: how.count,
             band,
-            closer: closer_by_permutation(&observed.by_correlation, &permuted, pair_count(mask.columns()), how.fdr),
-            groups: group_chances(&means, &permuted),
+            closer: closer_by_permutation(&observed.by_correlation, &by_correlation, pairs, how),
+            groups: group_chances(&own, &means),
         })
     }
 }
 
-fn distances_and_correlations(mask: &Mask, monitor: &Monitor) -> Result<(Vec<u64>, Vec<u64>)> {
-    let blocks = Blocks::of_mask(mask);
+/// One permuted matrix, and what was done with the matrix itself done with it.
+fn permute(
+    hub: &Packed,
+    seed: u64,
+    index: u64,
+    (mode, order, k): (Mode, &[u32], usize),
+    monitor: &Monitor,
+) -> Result<Permuted> {
+    let mut by_column = hub.clone();
+    trade_all(&mut by_column, &mut Random::stream(seed, index), monitor)?;
+    let permuted = Mask::of_columns(by_column);
+    // Told as one unit.
+    let quiet = monitor.quiet();
+    let blocks = Blocks::of_mask(&permuted);
+    let groups = find_groups(&permuted.by_column, &blocks, mode, order, k, &quiet)?;
+    let means = groups.iter().map(|group| mean_pairwise_distance(&permuted.by_column, &group.columns)).collect();
+    let (counts, by_correlation) = distances_and_correlations(&permuted, &blocks, &quiet)?;
+    monitor.advance(1)?;
+    Ok(Permuted { means, counts, by_correlation })
+}
+
+fn distances_and_correlations(mask: &Mask, blocks: &Blocks, monitor: &Monitor) -> Result<(Vec<u64>, Vec<u64>)> {
     let columns = Columns::new(blocks.ones(), mask.rows());
     let make = || (vec![0u64; mask.rows() + 1], vec![0u64; CORRELATION_BINS]);
     let visit = |(counts, by_correlation): &mut (Vec<u64>, Vec<u64>), column: usize, first: usize, found: &[u32]| {
@@ -449,7 +463,7 @@ fn distances_and_correlations(mask: &Mask, monitor: &Monitor) -> Result<(Vec<u64
         }
     };
     let mut all = make();
-    for (counts, by_correlation) in for_all_pairs(&blocks, &mask.by_column, make, visit, monitor)? {
+    for (counts, by_correlation) in for_all_pairs(blocks, &mask.by_column, make, visit, monitor)? {
         all.0.iter_mut().zip(counts).for_each(|(all, part)| *all += part);
         all.1.iter_mut().zip(by_correlation).for_each(|(all, part)| *all += part);
     }
@@ -457,49 +471,60 @@ fn distances_and_correlations(mask: &Mask, monitor: &Monitor) -> Result<(Vec<u64
 }
 
 /// The most pairs, by correlation, of which permuted matrices give at most the share `fdr` (Tusher et al., 2001).
-fn closer_by_permutation(observed: &[u64], permuted: &[Permuted], pairs: u64, fdr: f64) -> Closer {
-    let chance_pairs: u64 = permuted.iter().map(|permuted| permuted.counts.iter().sum::<u64>()).sum();
+fn closer_by_permutation(observed: &[u64], permuted: &[u64], pairs: u64, how: Permutations) -> Closer {
+    let chance_pairs = pairs * how.count as u64;
     let mut closer = Closer { share: 0.0, pairs: 0, threshold: None };
     let (mut found, mut by_chance) = (0u64, 0u64);
     for bin in (0..CORRELATION_BINS).rev() {
         found += observed[bin];
-        by_chance += permuted.iter().map(|permuted| permuted.by_correlation[bin]).sum::<u64>();
+        by_chance += permuted[bin];
         let expected = (by_chance + 1) as f64 / (chance_pairs + 1) as f64;
         let share = found as f64 / pairs as f64;
         let threshold = bin as f64 / (CORRELATION_BINS as f64 / 2.0) - 1.0;
         // A pair that is no closer than its sums would give is not closer than chance.
-        if threshold > 0.0 && found > 0 && expected <= fdr * share {
+        if threshold > 0.0 && found > 0 && expected <= how.fdr * share {
             closer = Closer { share, pairs: found, threshold: Some(threshold) };
         }
     }
     closer
 }
 
-fn group_chances(means: &[f64], permuted: &[Permuted]) -> Vec<GroupChance> {
+/// `means`: of the groups; `permuted`: the same of each permuted matrix.
+fn group_chances(means: &[f64], permuted: &[Vec<f64>]) -> Vec<GroupChance> {
     let count = permuted.len();
-    let of_group = |group: usize| permuted.iter().map(move |permuted| permuted.means.get(group).copied());
-    // Each permuted group beside the others of its kind, so that it is measured as the group itself is.
+    let can_pool = count >= FEWEST_POOLED;
+    let of_group = |group: usize| permuted.iter().filter_map(move |means| means.get(group).copied());
+    // Each permuted group beside the others of its kind, so that it is measured as the group itself is. Groups that
+    // never vary say nothing of those that do.
     let mut by_chance: Vec<f64> = Vec::new();
     let mut spreads = Vec::with_capacity(means.len());
     for group in 0..means.len() {
-        let values: Vec<f64> = of_group(group).flatten().collect();
-        spreads.push(spread_of(values.iter().copied()));
-        for (index, &value) in values.iter().enumerate() {
-            let others = values.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, &value)| value);
-            by_chance.push(deviations(value, spread_of(others)));
+        let spread = spread_of(of_group(group));
+        if can_pool && spread.1 > 0.0 {
+            by_chance.extend(of_group(group).map(|value| left_out(value, spread, count as f64)));
         }
+        spreads.push(spread);
     }
     by_chance.sort_unstable_by(f64::total_cmp);
-    let chance = |(&mean, &spread): (&f64, &(f64, f64))| {
-        let z = deviations(mean, spread);
-        let as_close = by_chance.partition_point(|&other| other <= z);
-        GroupChance {
-            expected: spread.0,
-            z: (spread.1 > 0.0 && count > 1).then_some(z),
-            p: (as_close + 1) as f64 / (by_chance.len() + 1) as f64,
-        }
+    let chance = |(group, (&mean, &spread)): (usize, (&f64, &(f64, f64)))| {
+        let varies = spread.1 > 0.0;
+        let z = (varies && count > 1).then(|| (mean - spread.0) / spread.1);
+        let p = match z.filter(|_| can_pool) {
+            Some(z) => (by_chance.partition_point(|&other| other <= z) + 1) as f64 / (by_chance.len() + 1) as f64,
+            // Equal but for rounding is as close.
+            None => (of_group(group).filter(|&other| other <= mean + 1e-12).count() + 1) as f64 / (count + 1) as f64,
+        };
+        GroupChance { expected: spread.0, z, p }
     };
-    means.iter().zip(&spreads).map(chance).collect()
+    means.iter().zip(&spreads).enumerate().map(chance).collect()
+}
+
+/// By how many standard deviations of the others one of `count` values of this mean and spread is off their mean.
+fn left_out(value: f64, (mean, std): (f64, f64), count: f64) -> f64 {
+    let off = value - mean;
+    let squares = std * std * (count - 1.0) - off * off * count / (count - 1.0);
+    let std = (squares.max(0.0) / (count - 2.0)).sqrt();
+    if std > 1e-12 { off * count / (count - 1.0) / std } else { off.signum() * f64::INFINITY }
 }
 
 /// Mean and standard deviation (divided by one less than their number); 0 where there is nothing to vary.
@@ -513,15 +538,6 @@ fn spread_of(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     // What rounding leaves of equal values is no spread.
     let std = if count > 1.0 { (squares / (count - 1.0)).sqrt() } else { 0.0 };
     (mean, if std > 1e-12 { std } else { 0.0 })
-}
-
-fn deviations(value: f64, (mean, std): (f64, f64)) -> f64 {
-    let off = value - mean;
-    match std > 0.0 {
-        true => off / std,
-        false if off.abs() < 1e-12 => 0.0,
-        false => off.signum() * f64::INFINITY,
-    }
 }
 
 /// Every column trades with another one, [`TRADES`] times.
@@ -669,6 +685,47 @@ mod tests {
         }
         let mean = z.iter().sum::<f64>() / z.len() as f64;
         assert!(mean.abs() < 0.15, "{mean}");
+    }
+
+    #[test]
+    fn groups_that_never_vary_do_not_make_others_notable() {
+        let (mut notable, mut all) = (0, 0);
+        for seed in 0..12 {
+            let mut by_column = random_mask(90, 20, 0.5, seed).by_column;
+            let mut with_dead = Packed::zeros(120, 90);
+            for column in 0..20 {
+                with_dead.line_mut(column * 6).copy_from_slice(by_column.line_mut(column));
+            }
+            let null = null_of(&Mask::of_columns(with_dead), 120, 3, 19, seed);
+            let order = draw_columns(120, 120, seed);
+            for (group, feature) in null.groups.iter().zip(order) {
+                if feature % 6 == 0 {
+                    all += 1;
+                    notable += u32::from(group.p <= 0.05);
+                }
+            }
+        }
+        assert!(all == 240 && notable <= 30, "{notable} of {all}");
+    }
+
+    #[test]
+    fn few_permutations_rank_groups_among_their_own() {
+        for count in [1, 2, 5] {
+            let null = null_of(&random_mask(80, 60, 0.5, 4), 30, 5, count, 1);
+            let least = 1.0 / (count as f64 + 1.0);
+            assert!(null.groups.iter().all(|group| group.p >= least - 1e-12 && group.p <= 1.0));
+        }
+    }
+
+    #[test]
+    fn a_value_left_out_is_measured_by_the_others() {
+        let values: [f64; 5] = [1.0, 4.0, 2.5, -3.0, 0.25];
+        let spread = spread_of(values.iter().copied());
+        for (index, &value) in values.iter().enumerate() {
+            let others = values.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, &value)| value);
+            let (mean, std) = spread_of(others);
+            assert!((left_out(value, spread, 5.0) - (value - mean) / std).abs() < 1e-9);
+        }
     }
 
     #[test]

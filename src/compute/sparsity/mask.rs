@@ -195,7 +195,7 @@ mod tests {
             count in 1usize..150, length in 1usize..150, seed in any::<u64>(), ends in (0usize..150, 0usize..150),
         ) {
             let is_set = |line: usize, bit: usize| {
-                (line as u64 * 151 + bit as u64 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 1
+                ((line as u64 * 151 + bit as u64) ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 1
             };
             let mut packed = Packed::zeros(count, length);
             for line in 0..count {

@@ -1,8 +1,8 @@
 //! Where matrices come from: files, folders, whole checkpoints; and what their names tell of them.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::formats::{ENDINGS, Entry, Layout, entries};
 use super::mask::Mask;
@@ -35,7 +35,7 @@ impl fmt::Display for Identity {
 }
 
 /// What the user says of matrices. Of a file with one matrix it is taken for true, whatever the names say; of folders
-/// and checkpoints it chooses those that fit, and holds for those whose names say nothing.
+/// and checkpoints it chooses those that fit. A method also holds for those whose names tell none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
     pub method: Option<String>,
@@ -47,7 +47,9 @@ pub struct Wanted {
 #[derive(Debug, Clone)]
 pub struct Source {
     pub identity: Identity,
-    file: Arc<MappedFile>,
+    path: PathBuf,
+    /// Bytes of the file when it was looked at.
+    size: u64,
     layout: Layout,
     key: String,
     bytes: std::ops::Range<usize>,
@@ -73,6 +75,9 @@ impl Sources {
     pub fn find(paths: &[PathBuf], wanted: &Wanted, monitor: &Monitor) -> Result<Self> {
         monitor.begin("looking for matrices", "files", 0);
         let mut found = Self::default();
+        // A file that is named twice is looked at once.
+        let mut seen: HashSet<PathBuf> = HashSet::new();
+        let mut is_new = |path: &Path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         for path in paths {
             if path.is_dir() {
                 let mut files = Vec::new();
@@ -86,11 +91,11 @@ impl Sources {
                     );
                     found.failures.push(Error::Matrix { what, path: path.clone() });
                 }
-                for file in files {
+                for file in files.iter().filter(|file| is_new(file)) {
                     monitor.advance(1)?;
-                    found.add_file(&file, wanted, false)?;
+                    found.add_file(file, wanted, false)?;
                 }
-            } else {
+            } else if is_new(path) {
                 monitor.advance(1)?;
                 found.add_file(path, wanted, true)?;
             }
@@ -115,7 +120,7 @@ impl Sources {
     }
 
     fn matrices_of(&mut self, path: &Path, wanted: &Wanted, was_named: bool) -> Result<()> {
-        let file = Arc::new(MappedFile::open(path)?);
+        let file = MappedFile::open(path)?;
         let found = entries(&file)?;
         let bad = |what: String| Error::Matrix { what, path: path.to_owned() };
         let is_bare = matches!(&found[..], [only] if only.key.is_empty());
@@ -127,9 +132,14 @@ impl Sources {
                 _ => format!("holds {}, none of them a matrix (2 dimensions)", counted(others, "tensor", "tensors")),
             }));
         }
-        let is_only = was_named && found.len() - others == 1;
+        let has_one = found.len() - others == 1;
+        let is_only = was_named && has_one;
         for entry in found.iter().filter(is_weight) {
-            let told = if is_bare { Identity::of_file(path) } else { Identity::of_key(path, &entry.key) };
+            let told = match Identity::of_key(path, &entry.key) {
+                told if !has_one || told.layer.is_some() => told,
+                // A single matrix whose key tells nothing is what its file is called.
+                _ => Identity::of_file(path),
+            };
             let Some(identity) = told.chosen(wanted, is_only) else { continue };
             let layout = entry
                 .layout()
@@ -158,7 +168,8 @@ impl Sources {
                 ));
             }
             let (key, bytes) = (entry.key.clone(), entry.bytes.clone());
-            self.matrices.push(Source { identity, file: file.clone(), layout, key, bytes });
+            let (path, size) = (path.to_owned(), file.bytes().len() as u64);
+            self.matrices.push(Source { identity, path, size, layout, key, bytes });
         }
         Ok(())
     }
@@ -205,7 +216,7 @@ impl Source {
     }
 
     pub fn path(&self) -> &Path {
-        self.file.path()
+        &self.path
     }
 
     /// Where it is from, in words.
@@ -221,8 +232,13 @@ impl Source {
     /// # Errors
     /// NaN, with its place; a file that shrank.
     pub fn read(&self) -> Result<Mask> {
-        self.file.check_size()?;
-        self.layout.mask(&self.file.bytes()[self.bytes.clone()]).map_err(|place| Error::Matrix {
+        // Opened anew, so that a model of a thousand files does not hold them all.
+        let file = MappedFile::open(&self.path)?;
+        let found = file.bytes().len() as u64;
+        if found != self.size {
+            return Err(Error::FileChanged { expected: self.size, found, path: self.path.clone() });
+        }
+        self.layout.mask(&file.bytes()[self.bytes.clone()]).map_err(|place| Error::Matrix {
             what: format!(
                 "{}row {}, column {} is NaN, of which it cannot be said whether it was pruned. Correct the weights, or \
                  leave the matrix out",
@@ -249,8 +265,11 @@ impl Identity {
         Self { method: method_of(path), matrix_name: name, layer, projection: Some(projection) }
     }
 
-    /// Of a tensor in a file of several: `model.layers.1.mlp.down_proj.weight`.
+    /// Of a tensor in a file of several: `model.layers.1.mlp.down_proj.weight`; of the file if it has no key.
     pub fn of_key(path: &Path, key: &str) -> Self {
+        if key.is_empty() {
+            return Self::of_file(path);
+        }
         let parts: Vec<&str> = key.split('.').collect();
         let number = parts.iter().position(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
         let layer = number.and_then(|at| parts[at].parse().ok());
@@ -262,15 +281,16 @@ impl Identity {
 
     /// The same as the user says it is; `None` where something else is wanted.
     fn chosen(mut self, wanted: &Wanted, is_only: bool) -> Option<Self> {
-        fn choose<T: PartialEq + Clone>(told: &mut Option<T>, wanted: Option<&T>, is_only: bool) -> bool {
+        fn choose<T: PartialEq + Clone>(told: &mut Option<T>, wanted: Option<&T>, is_said: bool) -> bool {
             match wanted {
-                Some(wanted) if is_only || told.is_none() => *told = Some(wanted.clone()),
+                Some(wanted) if is_said => *told = Some(wanted.clone()),
                 Some(wanted) => return told.as_ref() == Some(wanted),
                 None => {}
             }
             true
         }
-        let fits = choose(&mut self.method, wanted.method.as_ref(), is_only)
+        let no_method = self.method.is_none();
+        let fits = choose(&mut self.method, wanted.method.as_ref(), is_only || no_method)
             && choose(&mut self.layer, wanted.layer.as_ref(), is_only)
             && choose(&mut self.projection, wanted.projection.as_ref(), is_only);
         fits.then_some(self)
@@ -289,8 +309,11 @@ impl Identity {
         } else {
             name.to_string_lossy()
         };
-        let whole = self.method.as_ref().map_or_else(|| stem.to_string(), |method| format!("{method}-{stem}"));
-        whole.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+        const MOST: usize = 120;
+        let stem = stem.trim_matches('.');
+        let stem = if stem.is_empty() { "matrix" } else { stem };
+        let whole = self.method.as_ref().map_or_else(|| stem.to_owned(), |method| format!("{method}-{stem}"));
+        whole.chars().take(MOST).map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
     }
 
     /// Whether `other` is the same matrix of the model, pruned in another way.
@@ -348,8 +371,10 @@ mod tests {
         assert_eq!(told.clone().chosen(&wanted, false), None);
         assert_eq!(told.clone().chosen(&wanted, true).and_then(|identity| identity.layer), Some(2));
         let unknown = Identity::of_file(Path::new("/m/y.pt"));
-        assert_eq!(unknown.chosen(&wanted, false).and_then(|identity| identity.layer), Some(2));
+        assert_eq!(unknown.clone().chosen(&wanted, false), None, "of a layer that its name does not tell");
         let wanted = Wanted { method: Some("sparsegpt".to_owned()), ..Wanted::default() };
         assert_eq!(told.chosen(&wanted, false), None);
+        let named = unknown.chosen(&wanted, false).expect("of no method");
+        assert_eq!(named.method.as_deref(), Some("sparsegpt"));
     }
 }

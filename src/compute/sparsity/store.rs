@@ -1,6 +1,8 @@
 //! Results in a DuckDB file: the table of the reference, and tables of our own beside it.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use duckdb::types::ValueRef;
@@ -53,12 +55,16 @@ CREATE TABLE IF NOT EXISTS knnscope_matrices (
     mode VARCHAR, n_samples BIGINT, n_neighbors BIGINT, seed UBIGINT, permutations BIGINT, fdr DOUBLE,
     pairs UBIGINT, mean_pair_distance DOUBLE, null_mean_pair_distance DOUBLE,
     closer_share DOUBLE, closer_p DOUBLE, closer_share_permuted DOUBLE, closer_correlation_permuted DOUBLE,
+    file VARCHAR,
     timestamp TIMESTAMP DEFAULT CURRENT_TIMESTAMP
 );
 CREATE TABLE IF NOT EXISTS knnscope_groups (
     metric_id INTEGER, matrix_id INTEGER, columns VARCHAR,
     mean_pair_distance DOUBLE, std_pair_distance DOUBLE,
     null_mean_pairwise_distance DOUBLE, z_score DOUBLE, p_value DOUBLE
+);
+CREATE TABLE IF NOT EXISTS knnscope_columns (
+    matrix_id INTEGER, column_idx INTEGER, density DOUBLE, nearest VARCHAR, nearest_distance DOUBLE
 );
 CREATE TABLE IF NOT EXISTS knnscope_pair_histograms (
     matrix_id INTEGER, differing_rows INTEGER, distance DOUBLE, pairs UBIGINT, cumulative DOUBLE
@@ -83,6 +89,35 @@ pub struct Database {
     path: PathBuf,
     /// Made by this value, with nothing stored yet.
     is_new_and_empty: bool,
+    /// What makes the tables that are missing, until the first result is stored.
+    schema: Option<String>,
+    _open: OpenHere,
+}
+
+/// Databases that this program has open. DuckDB's lock keeps other programs away, not this one, and closing a file
+/// twice opened would give the lock up.
+static OPEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+struct OpenHere(PathBuf);
+
+impl OpenHere {
+    fn enter(path: &Path) -> Result<Self> {
+        let whole =
+            std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.contains(&whole) {
+            let what = "is being used by this program already; wait until that is done".to_owned();
+            return Err(Error::Database { what, path: path.to_owned() });
+        }
+        open.push(whole.clone());
+        Ok(Self(whole))
+    }
+}
+
+impl Drop for OpenHere {
+    fn drop(&mut self) {
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.0);
+    }
 }
 
 impl Database {
@@ -93,9 +128,16 @@ impl Database {
     pub fn append_to(path: &Path) -> Result<Self> {
         check_place(path)?;
         let is_new = !path.exists();
+        let here = OpenHere::enter(path)?;
         let connection = open(path, AccessMode::ReadWrite)?;
-        let mut database = Self { connection: Some(connection), path: path.to_owned(), is_new_and_empty: is_new };
-        database.make_tables()?;
+        let mut database = Self {
+            connection: Some(connection),
+            path: path.to_owned(),
+            is_new_and_empty: is_new,
+            schema: None,
+            _open: here,
+        };
+        database.schema = Some(database.missing_tables()?);
         Ok(database)
     }
 
@@ -108,8 +150,10 @@ impl Database {
             return Err(Error::Read { source: std::io::ErrorKind::NotFound.into(), path: path.to_owned() });
         }
         check_place(path)?;
+        let here = OpenHere::enter(path)?;
         let connection = open(path, AccessMode::ReadOnly)?;
-        Ok(Self { connection: Some(connection), path: path.to_owned(), is_new_and_empty: false })
+        let path = path.to_owned();
+        Ok(Self { connection: Some(connection), path, is_new_and_empty: false, schema: None, _open: here })
     }
 
     pub fn path(&self) -> &Path {
@@ -124,7 +168,8 @@ impl Database {
         |error| failure(&self.path, &error)
     }
 
-    fn make_tables(&mut self) -> Result<()> {
+    /// Checks the tables that are there; the SQL that makes those that are not.
+    fn missing_tables(&self) -> Result<String> {
         let connection = self.connection();
         let known = "SELECT column_name FROM information_schema.columns WHERE table_name = ? AND table_schema = 'main'";
         let mut statement = connection.prepare(known).map_err(self.wrong())?;
@@ -148,7 +193,7 @@ impl Database {
         };
         let sequence =
             format!("CREATE SEQUENCE IF NOT EXISTS seq_nearest_neighbor_metrics_id START WITH {};", last + 1);
-        connection.execute_batch(&(sequence + SCHEMA)).map_err(self.wrong())
+        Ok(sequence + SCHEMA)
     }
 
     /// Stores what was found out about a matrix: all of it or nothing.
@@ -188,12 +233,16 @@ impl Database {
 
     fn in_transaction(&mut self, work: impl FnOnce(&Connection) -> duckdb::Result<()>) -> Result<()> {
         let connection = self.connection.as_mut().expect("open until it is dropped");
+        let schema = self.schema.as_deref();
         let outcome = connection.transaction().and_then(|transaction| {
+            // Tables come with what is stored in them first.
+            schema.map_or(Ok(()), |schema| transaction.execute_batch(schema))?;
             work(&transaction)?;
             transaction.commit()
         });
         outcome.map_err(|error| failure(&self.path, &error))?;
         self.is_new_and_empty = false;
+        self.schema = None;
         Ok(())
     }
 
@@ -211,23 +260,35 @@ impl Database {
         }
         let connection = self.connection();
         let handle = connection.interrupt_handle();
-        let done = std::sync::atomic::AtomicBool::new(false);
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
         let outcome = std::thread::scope(|scope| {
-            // Interrupts DuckDB when this is cancelled.
-            scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            // Interrupts DuckDB when this is cancelled; ends when the other end is dropped, whatever happens.
+            scope.spawn(move || {
+                while is_done.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
                     if monitor.is_cancelled() {
                         handle.interrupt();
                     }
-                    std::thread::sleep(Duration::from_millis(20));
                 }
             });
-            let outcome = table_of(connection, sql, most);
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
-            outcome
+            let _done = done;
+            table_of(connection, sql, most)
         });
         monitor.check()?;
-        outcome.map_err(self.wrong())
+        const CHANGES: [&str; 16] = [
+            "DROP", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "ATTACH", "DETACH", "COPY", "SET", "PRAGMA",
+            "EXPLAIN", "EXPORT", "IMPORT", "INSTALL", "LOAD",
+        ];
+        let word = sql.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_uppercase();
+        outcome.map_err(|error| {
+            if CHANGES.contains(&word.as_str()) {
+                let what = format!(
+                    "{word} is no question: the database is only read. Ask with SELECT, FROM, WITH, SHOW, DESCRIBE or \
+                     SUMMARIZE"
+                );
+                return Error::Database { what, path: self.path.clone() };
+            }
+            failure(&self.path, &error)
+        })
     }
 
     /// What was stored of matrices, by method and projection if they are given.
@@ -236,7 +297,8 @@ impl Database {
     /// As [`Database::ask`]; a database without the table.
     pub fn metrics(&self, method: Option<&str>, projection: Option<&str>, monitor: &Monitor) -> Result<Table> {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-        let conditions: Vec<String> = [("method", method), ("projection", projection)]
+        let method = method.map(str::to_lowercase).filter(|method| method != "both");
+        let conditions: Vec<String> = [("method", method.as_deref()), ("projection", projection)]
             .into_iter()
             .filter_map(|(column, value)| value.map(|value| format!("{column} = {}", quoted(value))))
             .collect();
@@ -331,13 +393,17 @@ fn failure(path: &Path, error: &duckdb::Error) -> Error {
             "is in use by another program{holder}: DuckDB lets one program write at a time. Close it or wait for it, \
              or choose another file (--db-path)"
         )
-    } else if said.contains("not a valid DuckDB database file") {
+    } else if said.contains("not a valid DuckDB database file")
+        || said.contains("Loading external extensions is disabled")
+    {
         "is no DuckDB database. Choose another file (--db-path)".to_owned()
     } else if said.contains("with version number") {
         let told = said.lines().next().unwrap_or_default().trim_start_matches("Serialization Error: ");
-        format!("was written by a newer DuckDB ({told}). Export its tables there and import them into an older file")
+        format!(
+            "was written by another version of DuckDB ({told}). Export its tables there, and choose another file here"
+        )
     } else if said.contains("Permission denied") || said.contains("read-only mode") {
-        "cannot be written (permission denied, or it is read-only). Choose another file (--db-path)".to_owned()
+        "cannot be opened (permission denied, or it is read-only). Choose another file (--db-path)".to_owned()
     } else if said.contains("No space left") {
         "the disk is full; free some space and start again. What was stored before is kept".to_owned()
     } else {
@@ -358,8 +424,8 @@ fn insert(connection: &Connection, analysis: &Analysis) -> duckdb::Result<()> {
     let matrix_id: i32 = connection.query_row(
         "INSERT INTO knnscope_matrices (method, matrix_name, layer, projection, row_count, column_count, dtype, density, \
          mode, n_samples, n_neighbors, seed, permutations, fdr, pairs, mean_pair_distance, null_mean_pair_distance, \
-         closer_share, closer_p, closer_share_permuted, closer_correlation_permuted) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+         closer_share, closer_p, closer_share_permuted, closer_correlation_permuted, file) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         params![
             method,
             matrix_name,
@@ -368,7 +434,7 @@ fn insert(connection: &Connection, analysis: &Analysis) -> duckdb::Result<()> {
             mask.rows() as i64,
             mask.columns() as i64,
             analysis.element,
-            mask.density(),
+            analysis.density,
             mode,
             samples,
             params.neighbours as i64,
@@ -382,6 +448,7 @@ fn insert(connection: &Connection, analysis: &Analysis) -> duckdb::Result<()> {
             closer.and_then(|closer| closer.threshold),
             permuted.map(|closer| closer.share),
             permuted.and_then(|closer| closer.threshold),
+            analysis.file,
         ],
         |row| row.get(0),
     )?;
@@ -443,9 +510,22 @@ fn insert(connection: &Connection, analysis: &Analysis) -> duckdb::Result<()> {
     Ok(())
 }
 
-/// Pairs by distance where there are any, and the nulls where they are neither 0 nor 1.
+/// Columns with those nearest to each, pairs by distance where there are any, and the nulls where they are neither 0 nor 1.
 fn insert_curves(connection: &Connection, matrix_id: i32, analysis: &Analysis) -> duckdb::Result<()> {
     let rows = analysis.mask.rows() as f64;
+    let mut columns = connection.appender("knnscope_columns")?;
+    for column in 0..analysis.mask.columns() {
+        let nearest: Vec<(u32, u32)> = analysis.pairs.nearest.of(column).collect();
+        let named: Vec<String> = nearest.iter().map(|(other, _)| other.to_string()).collect();
+        columns.append_row(params![
+            matrix_id,
+            column as i64,
+            analysis.mask.by_column.ones(column) as f64 / rows,
+            named.join(", "),
+            nearest.first().map(|&(_, distance)| f64::from(distance) / rows)
+        ])?;
+    }
+    columns.flush()?;
     let mut histogram = connection.appender("knnscope_pair_histograms")?;
     let total = analysis.pairs.pairs() as f64;
     let mut below = 0;
@@ -499,11 +579,10 @@ pub struct Column {
 }
 
 fn table_of(connection: &Connection, sql: &str, most: Option<usize>) -> duckdb::Result<Table> {
-    // As it was asked, so that what is wrong is told of that and not of what is made of it.
-    drop(connection.prepare(sql)?);
+    // Within parentheses nothing but one question stands; what is wrong is told of its own lines.
     let mut columns = Vec::new();
     {
-        let mut described = connection.prepare(&format!("DESCRIBE (\n{sql}\n)"))?;
+        let mut described = connection.prepare(&format!("DESCRIBE ({sql}\n)"))?;
         let mut rows = described.query([])?;
         while let Some(row) = rows.next()? {
             let (name, kind): (String, String) = (row.get(0)?, row.get(1)?);
@@ -527,7 +606,7 @@ fn table_of(connection: &Connection, sql: &str, most: Option<usize>) -> duckdb::
         }
     }
     let limit = most.map_or_else(String::new, |most| format!(" LIMIT {}", most + 1));
-    let mut statement = connection.prepare(&format!("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (\n{sql}\n){limit}"))?;
+    let mut statement = connection.prepare(&format!("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM ({sql}\n){limit}"))?;
     let mut found = statement.query([])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {

@@ -19,6 +19,12 @@ use crate::compute::vectors::{MappedFile, npy_header};
 /// Endings of files that are looked into.
 pub const ENDINGS: [&str; 6] = ["pt", "pth", "bin", "ckpt", "safetensors", "npy"];
 
+/// Bytes that the bits of a matrix may take.
+const MOST_MEMORY: u64 = 32 << 30;
+/// A view may show each element of its storage this often, and small ones as often as they like.
+const MOST_EXPANDED: u64 = 64;
+const MOST_EXPANDED_FREELY: u64 = 1 << 24;
+
 /// A tensor in a file; nothing of its values was looked at.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -200,6 +206,20 @@ impl Entry {
             ));
         }
         let there = self.bytes.len() / element.bytes;
+        // Both packings of the bits, each line rounded up to whole words.
+        let memory =
+            rows.div_ceil(64).saturating_mul(columns).saturating_add(columns.div_ceil(64).saturating_mul(rows)) * 8;
+        let expanded = (there as u64).saturating_mul(MOST_EXPANDED).max(MOST_EXPANDED_FREELY);
+        if memory > MOST_MEMORY || rows * columns > expanded {
+            return Err(format!(
+                "claims to be {} × {}, which takes {} as bits, but its storage has only {} elements. Save the weights \
+                 themselves (tensor.contiguous())",
+                grouped(rows),
+                grouped(columns),
+                bytes(memory),
+                grouped(there as u64)
+            ));
+        }
         let too_short = |reach: String| {
             format!(
                 "claims to be {rows} × {columns} {} and needs {reach} elements, but its storage has {} ({}). The file \

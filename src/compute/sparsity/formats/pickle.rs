@@ -205,7 +205,9 @@ impl<'a> Machine<'a> {
             b')' => self.push_tuple(Vec::new()),
             0x85..=0x87 => {
                 let count = usize::from(code - 0x84);
-                let first = self.stack.len().checked_sub(count).ok_or("a tuple of missing values")?;
+                let floor = self.marks.last().copied().unwrap_or(0);
+                let first = self.stack.len().checked_sub(count).filter(|&first| first >= floor);
+                let first = first.ok_or("a tuple of missing values")?;
                 let values = self.stack.split_off(first);
                 self.push_tuple(values)
             }
@@ -307,7 +309,8 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_mark(&mut self) -> Step<Vec<Value>> {
-        let mark = self.marks.pop().ok_or("a mark is missing on the stack")?;
+        let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len());
+        let mark = mark.ok_or("a mark is missing on the stack")?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -480,7 +483,7 @@ impl<'a> Machine<'a> {
         if *count < 0 {
             return Err("a storage of negative size".to_owned());
         }
-        let (mut key, mut start) = (key.clone(), 0);
+        let (key, mut start) = (key.clone(), 0);
         if let [Value::Tuple(view)] = rest {
             match &self.heap.tuples[*view][..] {
                 [Value::Text(_), Value::Int(offset), Value::Int(_)] => {
@@ -488,9 +491,6 @@ impl<'a> Machine<'a> {
                 }
                 _ => return Err("a storage that is an unknown part of another".to_owned()),
             }
-        }
-        if let [Value::Text(root), Value::Int(offset), Value::Int(_)] = rest {
-            (key, start) = (root.clone(), u64::try_from(*offset).unwrap_or(u64::MAX));
         }
         let place = (key.clone(), start);
         let storages = &mut self.heap.storages;

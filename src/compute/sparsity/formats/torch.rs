@@ -17,6 +17,8 @@ const PROTOCOL: i128 = 1001;
 /// Values that are looked at in search of tensors, and how deep.
 const MOST_VALUES: usize = 1_000_000;
 const MOST_DEPTH: usize = 64;
+/// Bytes of a tensor's name.
+const MOST_NAME: usize = 4096;
 
 /// The tensors of a zip archive.
 ///
@@ -47,7 +49,8 @@ pub fn zip_entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     if records.keys().any(|name| name.ends_with(".npy")) {
         return Err("is a .npz archive. Save the one array that is meant (numpy.save(name, archive['…']))".to_owned());
     }
-    let pickle = records.keys().find(|name| name.ends_with("/data.pkl") || *name == "data.pkl");
+    // The first by name, should there be several.
+    let pickle = records.keys().filter(|name| name.ends_with("/data.pkl") || *name == "data.pkl").min();
     let pickle = pickle.ok_or("is a zip archive without data.pkl, so torch.save did not write it")?.clone();
     let folder = &pickle[..pickle.len() - "data.pkl".len()];
     if let Some(order) = records.get(&format!("{folder}byteorder"))
@@ -57,6 +60,12 @@ pub fn zip_entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     }
     let found = unpickle(&bytes[records[&pickle].clone()])?;
     let place = |storage: &Storage| {
+        if storage.start != 0 {
+            return Err(format!(
+                "its storage {} is a part of another, which torch never writes in this form",
+                storage.key
+            ));
+        }
         let name = format!("{folder}data/{}", storage.key);
         records.get(&name).cloned().ok_or_else(|| format!("its record {name} is missing. Copy or save it again"))
     };
@@ -92,10 +101,10 @@ pub fn legacy_entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     let keys = next()?;
     let Value::List(keys_list) = keys.top else { return Err("does not tell its storages".to_owned()) };
     let mut records: HashMap<&str, Range<usize>> = HashMap::new();
+    let elements: HashMap<&str, _> = found.storages.iter().map(|storage| (&*storage.key, storage.element)).collect();
     for key in &keys.lists[keys_list] {
         let Value::Text(key) = key else { return Err("has a storage without a name".to_owned()) };
-        let storage = found.storages.iter().find(|storage| storage.key == *key);
-        let element = storage.and_then(|storage| storage.element);
+        let element = elements.get(&**key).copied().flatten();
         let Some(element) = element else { return Err(format!("has a storage {key} of unknown kind")) };
         let count = bytes.get(at..at + 8).ok_or("is cut off before its weights end. Copy or save it again")?;
         let count = u64::from_le_bytes(count.as_chunks().0[0]);
@@ -132,10 +141,21 @@ fn entries(found: &Unpickled, place: impl Fn(&Storage) -> Result<Range<usize>, S
     let mut open = vec![(String::new(), &found.top, 0)];
     let mut looked_at = 0;
     let named = |path: &str, key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    // Names are only made of what can hold weights.
+    let may_hold =
+        |value: &Value| matches!(value, Value::Tensor(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_));
     while let Some((path, value, depth)) = open.pop() {
-        looked_at += 1;
+        looked_at += match value {
+            Value::List(list) => found.lists[*list].len(),
+            Value::Tuple(tuple) => found.tuples[*tuple].len(),
+            Value::Dict(dict) => found.dicts[*dict].len(),
+            _ => 1,
+        };
         if looked_at > MOST_VALUES || depth > MOST_DEPTH {
             return Err("holds values nested too deeply or too many times to be weights".to_owned());
+        }
+        if path.len() > MOST_NAME {
+            return Err(format!("has names of more than {MOST_NAME} bytes"));
         }
         match value {
             Value::Tensor(tensor) => {
@@ -154,13 +174,16 @@ fn entries(found: &Unpickled, place: impl Fn(&Storage) -> Result<Range<usize>, S
             Value::List(list) | Value::Tuple(list) => {
                 let values = if matches!(value, Value::List(_)) { &found.lists[*list] } else { &found.tuples[*list] };
                 // Last in, first out: so that what comes first is named first.
-                for (index, value) in values.iter().enumerate().rev() {
+                for (index, value) in values.iter().enumerate().rev().filter(|(_, value)| may_hold(value)) {
                     open.push((named(&path, &index.to_string()), value, depth + 1));
                 }
             }
             Value::Dict(dict) => {
-                for (key, value) in found.dicts[*dict].iter().rev() {
+                for (key, value) in found.dicts[*dict].iter().rev().filter(|(_, value)| may_hold(value)) {
                     let key = match key {
+                        Value::Text(key) if key.len() > MOST_NAME => {
+                            return Err(format!("has names of more than {MOST_NAME} bytes"));
+                        }
                         Value::Text(key) => key.to_string(),
                         Value::Int(key) => key.to_string(),
                         _ => continue,
