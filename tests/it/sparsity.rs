@@ -449,10 +449,10 @@ fn hostile_files_cost_no_more_than_their_size() {
     own.extend(b"e.\x80\x02].");
     // A long name, used again and again.
     let mut named = magic.clone();
-    named.extend(b"\x80\x02}X");
+    named.extend(b"\x80\x02X");
     named.extend(100_000u32.to_le_bytes());
     named.extend(vec![b'x'; 100_000]);
-    named.extend(b"q\x00(");
+    named.extend(b"q\x000}(");
     named.extend(b"h\x00]".repeat(50_000));
     named.extend(b"u.\x80\x02].");
     for (bytes, found) in [(own, "nested too deeply"), (named, "names of more than")] {

@@ -88,7 +88,7 @@ fn a_folder_is_analysed_looked_at_and_saved() {
         ("Groups", "groups".to_owned()),
         ("Distances", format!("feature{feature}-cdf")),
         ("Spy plot", "spy".to_owned()),
-        ("Compare methods", "methods".to_owned()),
+        ("Compare", "methods".to_owned()),
     ] {
         window.click(tab);
         let name = format!("sparsegpt-layer1-self_attn.q_proj-{kind}");
@@ -158,7 +158,7 @@ fn the_spy_plot_zooms_to_cells_and_orders_lines() {
 #[test]
 fn methods_are_compared_and_the_database_answers() {
     let (mut window, folder) = opened();
-    window.click("Compare methods");
+    window.click("Compare");
     assert!(window.sees("Jaccard 0.7") && window.sees("only sparsegpt") && window.sees("Spy plot of wanda"));
     assert!(window.sees("Distances between features by method: layer 1 self_attn.o_proj"));
 

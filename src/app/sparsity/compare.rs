@@ -39,7 +39,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         place.map_or(0, |place| state.numbers[place])
     };
     let (width, height) = (ui.available_width(), ui.available_height());
-    let size = ((width - 32.0) / 3.0).min(height * 0.46).max(120.0) as usize;
+    let size = ((width - 40.0) / 3.0).min(height * 0.46).max(120.0) as usize;
     let wanted = CompareKey { left: number(&left), right: number(&right), size, look: look_of(app) };
     let other = wanted.left.max(wanted.right) * 1_000_003 + wanted.left.min(wanted.right);
     app.sparsity.state.compare_wanted = Some(wanted);
@@ -57,6 +57,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         for (index, (name, fact, ink)) in facts.into_iter().enumerate() {
             ui.vertical(|ui| {
                 ui.set_width(size as f32);
+                ui.set_max_width(size as f32);
                 ui.horizontal(|ui| ui.label(RichText::new(&name).family(theme::medium()).color(ink)));
                 picture(app, ui, index, picture_size, &format!("Spy plot of {name}"));
                 ui.label(RichText::new(fact).small().color(theme.ink_soft));
@@ -64,8 +65,9 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         }
         ui.vertical(|ui| {
             ui.set_width(size as f32);
-            ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 8.0;
+            ui.set_max_width(size as f32);
+            ui.horizontal_wrapped(|ui| {
+                ui.spacing_mut().item_spacing = egui::vec2(8.0, 0.0);
                 for (name, ink) in
                     [("both", theme.rule_strong), (a.as_str(), theme.exact), (b.as_str(), theme.attention)]
                 {
@@ -87,17 +89,19 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
                 )
             });
             let hint = "Jaccard: weights that both keep, as a share of those that either keeps";
-            ui.label(RichText::new(text).small().color(theme.ink_soft)).on_hover_text(hint);
+            let text = RichText::new(text).small().color(theme.ink_soft);
+            ui.add(egui::Label::new(text).wrap()).on_hover_text(hint);
         });
     });
-    let canvas = canvas(app, ui.available_size());
+    let room = egui::vec2(width, ui.available_height());
+    let canvas = canvas(app, room);
     let key = key(app, canvas, other);
     let (picture, scene) = cached(&mut app.sparsity.state.comparison, key, || {
         let picture = distances(&left, &right, canvas.look);
         let scene = picture.scene(canvas);
         (picture, scene)
     });
-    let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
+    let (rect, response) = ui.allocate_exact_size(room, Sense::hover());
     paint::scene(&ui.painter().with_clip_rect(rect), &scene, rect.min);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &picture.title));
     hover_distances(&picture, canvas, rect, &response);

@@ -16,7 +16,7 @@ const ROW_HEIGHT: f32 = 40.0;
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
     let height = ui.available_height();
     let is_working = app.sparsity.jobs.is_working();
-    egui::ScrollArea::vertical().id_salt("form").max_height((height - 150.0).min(468.0)).show(ui, |ui| {
+    egui::ScrollArea::vertical().id_salt("form").max_height((height - 150.0).min(506.0)).show(ui, |ui| {
         heading(app, ui, "DATA");
         form(app, ui);
     });

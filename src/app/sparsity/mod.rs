@@ -164,7 +164,7 @@ fn tabs(app: &mut App, ui: &mut egui::Ui) {
             (Tab::Matrix, "Spy plot", "Which weights are not zero"),
             (Tab::Distances, "Distances", "How far features are apart, and what chance alone would give"),
             (Tab::Groups, "Groups", "Alike features: what their rows are like"),
-            (Tab::Compare, "Compare methods", "The same matrix pruned in two ways"),
+            (Tab::Compare, "Compare", "The same matrix pruned in two ways"),
             (Tab::Database, "SQL", "Ask the database of results"),
         ] {
             if ui.selectable_label(app.sparsity.state.tab == tab, name).on_hover_text(hint).clicked() {

@@ -126,7 +126,7 @@ fn controls(app: &mut App, ui: &mut egui::Ui) {
         for (name, order) in [("Rows", &mut state.spy.rows), ("Columns", &mut state.spy.columns)] {
             ui.label(name);
             let shown = LineOrder::ALL.iter().find(|(other, _)| other == order).map_or("", |(_, name)| name);
-            let combo = egui::ComboBox::from_id_salt(name).width(116.0).selected_text(shown).show_ui(ui, |ui| {
+            let combo = egui::ComboBox::from_id_salt(name).width(104.0).selected_text(shown).show_ui(ui, |ui| {
                 for (other, name) in LineOrder::ALL {
                     ui.selectable_value(order, other, name);
                 }
@@ -147,7 +147,7 @@ fn controls(app: &mut App, ui: &mut egui::Ui) {
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let zoomed = state.spy.window.is_some();
-            let reset = ui.add_enabled(zoomed, egui::Button::new("Reset zoom"));
+            let reset = ui.add_enabled(zoomed, egui::Button::new("Reset"));
             if reset.on_hover_text("The whole matrix (Esc, or a double click)").clicked() {
                 commands.push(Command::Sparsity(SparsityCommand::ZoomReset));
             }
@@ -307,7 +307,7 @@ fn profiles(app: &App, ui: &egui::Ui, frame: egui::Rect, window: Window, ordered
     ui.painter().add(mesh);
     let text = "density of rows";
     ui.painter().text(
-        right.center_bottom() + egui::vec2(0.0, 4.0),
+        right.center_bottom() + egui::vec2(0.0, 18.0),
         Align2::CENTER_TOP,
         text,
         font.clone(),
