@@ -181,8 +181,83 @@ struct PairEvidence {
     by_p: Vec<u64>,
     /// By bin of the correlation (of columns that have both set and unset rows).
     by_correlation: Vec<u64>,
-    /// p-values that were found, by (a, b, d): the same come again and again.
-    known: Vec<(u64, u32)>,
+}
+
+/// Bins of p-values of pairs by their sums and distance, made once for all pairs of like sums.
+struct PTable {
+    /// Which class of equal sums a column belongs to.
+    class_of: Vec<u32>,
+    classes: usize,
+    /// Of every pair of classes: where its bins begin, and the lowest distance that has one.
+    starts: Vec<(usize, u32)>,
+    /// From the lowest distance on, in steps of two.
+    bins: Vec<u32>,
+}
+
+impl PTable {
+    /// Bins that are kept; for matrices with more different sums p-values are found pair by pair.
+    const MOST_BINS: usize = 1 << 24;
+    /// Pairs that are closer by more standard deviations are rare, and found one by one.
+    const MOST_DEVIATIONS: f64 = 10.0;
+
+    /// `least`: standard deviations below which no p-value is wanted.
+    fn new(columns: &Columns<'_>, least: f64) -> Option<Self> {
+        let mut sums = columns.ones.to_vec();
+        sums.sort_unstable();
+        sums.dedup();
+        let rows = columns.rows;
+        // The distances of interest of a pair of sums: lowest, and how many.
+        let reach = |a: u32, b: u32| {
+            let (a, b) = (f64::from(a), f64::from(b));
+            let mean = a + b - 2.0 * a * b / rows;
+            let spread = 2.0 * (a * (rows - a) * b * (rows - b) / (rows - 1.0).max(1.0)).sqrt() / rows;
+            let low = (mean - Self::MOST_DEVIATIONS * spread).max((a - b).abs()) as u32;
+            // As even or odd as all distances of these sums.
+            let low = low + ((low ^ (a as u32 + b as u32)) & 1);
+            let high = mean - least * spread;
+            (low, if high >= f64::from(low) { (high as u32 - low) / 2 + 2 } else { 1 })
+        };
+        let (mut starts, mut total) = (Vec::with_capacity(sums.len() * sums.len()), 0usize);
+        for &a in &sums {
+            for &b in &sums {
+                let (low, count) = reach(a, b);
+                starts.push((total, low));
+                // One triangle is enough; the other is never asked.
+                total += if a <= b { count as usize } else { 0 };
+                if total > Self::MOST_BINS {
+                    return None;
+                }
+            }
+        }
+        let mut bins = vec![0; total];
+        let mut parts = Vec::new();
+        let mut rest = &mut bins[..];
+        for (index, &(start, low)) in starts.iter().enumerate() {
+            let end = starts.get(index + 1).map_or(total, |next| next.0);
+            let part;
+            (part, rest) = rest.split_at_mut(end - start);
+            if !part.is_empty() {
+                parts.push((sums[index / sums.len()], sums[index % sums.len()], low, part));
+            }
+        }
+        parts.into_par_iter().for_each(|(a, b, low, part)| {
+            for (bin, step) in part.iter_mut().zip(0..) {
+                *bin = p_bin(columns.independent.at_most(a, b, low + 2 * step)) as u32;
+            }
+        });
+        let class_of = columns.ones.iter().map(|ones| sums.partition_point(|sum| sum < ones) as u32).collect();
+        Some(Self { class_of, classes: sums.len(), starts, bins })
+    }
+
+    /// The bin of a pair, if it has one here.
+    fn bin(&self, left: usize, right: usize, distance: u32) -> Option<usize> {
+        let (a, b) = (self.class_of[left] as usize, self.class_of[right] as usize);
+        let place = a.min(b) * self.classes + a.max(b);
+        let (start, low) = self.starts[place];
+        let end = self.starts.get(place + 1).map_or(self.bins.len(), |next| next.0);
+        let at = start + (distance.checked_sub(low)? / 2) as usize;
+        (at < end).then(|| self.bins[at] as usize)
+    }
 }
 
 /// Columns as the evidence needs them.
@@ -226,17 +301,13 @@ fn p_bin(p: f64) -> usize {
 
 /// Collects correlations, and p-values where `with_p`, of all pairs.
 fn evidence(mask: &Mask, blocks: &Blocks, with_p: bool, monitor: &Monitor) -> Result<PairEvidence> {
-    const KNOWN: usize = 1 << 14;
     /// Correlations of fewer standard deviations have p-values that no threshold up to 0.2 reaches.
     const LEAST_DEVIATIONS: f64 = 0.5;
     let columns = Columns::new(blocks.ones(), mask.rows());
     let least = LEAST_DEVIATIONS / (columns.rows - 1.0).max(1.0).sqrt();
     let p_bins = if with_p { DECADES * BINS_PER_DECADE as usize } else { 0 };
-    let make = || PairEvidence {
-        by_p: vec![0; p_bins],
-        by_correlation: vec![0; CORRELATION_BINS],
-        known: vec![(u64::MAX, 0); if with_p { KNOWN } else { 0 }],
-    };
+    let table = if with_p { PTable::new(&columns, LEAST_DEVIATIONS) } else { None };
+    let make = || PairEvidence { by_p: vec![0; p_bins], by_correlation: vec![0; CORRELATION_BINS] };
     let visit = |state: &mut PairEvidence, column: usize, first: usize, distances: &[u32]| {
         for (&distance, other) in distances.iter().zip(first..) {
             if columns.weights[column] * columns.weights[other] == 0.0 {
@@ -247,21 +318,11 @@ fn evidence(mask: &Mask, blocks: &Blocks, with_p: bool, monitor: &Monitor) -> Re
             if !with_p || correlation < least {
                 continue;
             }
-            let (a, b) = (columns.ones[column], columns.ones[other]);
-            let (a, b) = (a.min(b), a.max(b));
-            let key = u64::from(a) << 42 | u64::from(b) << 21 | u64::from(distance);
-            // Keys of longer columns than 2²¹ rows are not unique: those are computed each time.
-            let can_know = columns.rows < (1u64 << 21) as f64;
-            let place = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50) as usize % KNOWN;
-            let bin = match state.known[place] {
-                (known, bin) if can_know && known == key => bin,
-                _ => {
-                    let bin = p_bin(columns.independent.at_most(a, b, distance)) as u32;
-                    state.known[place] = (key, bin);
-                    bin
-                }
-            };
-            state.by_p[bin as usize] += 1;
+            let known = table.as_ref().and_then(|table| table.bin(column, other, distance));
+            let bin = known.unwrap_or_else(|| {
+                p_bin(columns.independent.at_most(columns.ones[column], columns.ones[other], distance))
+            });
+            state.by_p[bin] += 1;
         }
     };
     let states = for_all_pairs(blocks, &mask.by_column, make, visit, monitor)?;
@@ -615,6 +676,30 @@ mod tests {
             // Sums are rounded to quantiles where there are many.
             assert!((mean - expected).abs() < expected * 0.01, "{rows}: {mean} {expected}");
         }
+    }
+
+    #[test]
+    fn the_table_has_the_p_values_of_every_pair() {
+        let ones = [3, 17, 17, 40, 58, 60, 1, 0, 30];
+        let columns = Columns::new(&ones, 60);
+        let table = PTable::new(&columns, 0.5).expect("few sums");
+        let mut known = 0;
+        for left in 0..ones.len() {
+            for right in 0..ones.len() {
+                let (a, b) = (ones[left], ones[right]);
+                for distance in (a.abs_diff(b)..=a + b).step_by(2) {
+                    if let Some(bin) = table.bin(left, right, distance) {
+                        known += 1;
+                        assert_eq!(
+                            bin,
+                            p_bin(columns.independent.at_most(a.min(b), a.max(b), distance)),
+                            "{a} {b} {distance}"
+                        );
+                    }
+                }
+            }
+        }
+        assert!(known > 200, "{known}");
     }
 
     #[test]
