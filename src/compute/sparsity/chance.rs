@@ -200,8 +200,8 @@ impl PTable {
     /// Pairs that are closer by more standard deviations are rare, and found one by one.
     const MOST_DEVIATIONS: f64 = 10.0;
 
-    /// `least`: standard deviations below which no p-value is wanted.
-    fn new(columns: &Columns<'_>, least: f64) -> Option<Self> {
+    /// `least`: standard deviations below which no p-value is wanted. `None` if that would be more than `most` bins.
+    fn new(columns: &Columns<'_>, least: f64, most: u64) -> Option<Self> {
         let mut sums = columns.ones.to_vec();
         sums.sort_unstable();
         sums.dedup();
@@ -224,7 +224,8 @@ impl PTable {
                 starts.push((total, low));
                 // One triangle is enough; the other is never asked.
                 total += if a <= b { count as usize } else { 0 };
-                if total > Self::MOST_BINS {
+                // A table pays where most of it is asked for.
+                if total > Self::MOST_BINS || total as u64 > most {
                     return None;
                 }
             }
@@ -306,7 +307,7 @@ fn evidence(mask: &Mask, blocks: &Blocks, with_p: bool, monitor: &Monitor) -> Re
     let columns = Columns::new(blocks.ones(), mask.rows());
     let least = LEAST_DEVIATIONS / (columns.rows - 1.0).max(1.0).sqrt();
     let p_bins = if with_p { DECADES * BINS_PER_DECADE as usize } else { 0 };
-    let table = if with_p { PTable::new(&columns, LEAST_DEVIATIONS) } else { None };
+    let table = if with_p { PTable::new(&columns, LEAST_DEVIATIONS, pair_count(mask.columns()) / 4) } else { None };
     let make = || PairEvidence { by_p: vec![0; p_bins], by_correlation: vec![0; CORRELATION_BINS] };
     let visit = |state: &mut PairEvidence, column: usize, first: usize, distances: &[u32]| {
         for (&distance, other) in distances.iter().zip(first..) {
@@ -682,7 +683,7 @@ mod tests {
     fn the_table_has_the_p_values_of_every_pair() {
         let ones = [3, 17, 17, 40, 58, 60, 1, 0, 30];
         let columns = Columns::new(&ones, 60);
-        let table = PTable::new(&columns, 0.5).expect("few sums");
+        let table = PTable::new(&columns, 0.5, u64::MAX).expect("few sums");
         let mut known = 0;
         for left in 0..ones.len() {
             for right in 0..ones.len() {
