@@ -93,7 +93,9 @@ impl Sheet {
             );
         }
         let (values, digits) = ticks(panel.x.0, panel.x.1, wanted.0);
-        for value in values.into_iter().filter(|value| !has_whole_x || value.fract() == 0.0) {
+        // None wanted: the owner names what stands there.
+        let is_shown = |value: &f64| wanted.0 > 0 && (!has_whole_x || value.fract() == 0.0);
+        for value in values.into_iter().filter(is_shown) {
             let x = panel.x(value).round();
             self.rect(x, panel.bottom, line, 6.0 * unit, inks.rule_strong);
             let label = if digits == 0 { grouped(value.max(0.0) as u64) } else { fixed(value, digits) };
@@ -472,7 +474,9 @@ pub fn spy_scene(by_row: &Packed, window: Window, words: &SpyWords, canvas: Canv
     let cell = (width / columns as f32).min(height / rows as f32);
     let (across, down) = (cell * columns as f32, cell * rows as f32);
     let shorter = across.max(down) * 0.6;
-    panel.right = (panel.left + across.max(shorter).min(width)).round();
+    // Room for the names of the columns.
+    let named = words.names.len() as f32 * 96.0 * unit;
+    panel.right = (panel.left + across.max(shorter).max(named).min(width)).round();
     panel.bottom = (panel.top + down.max(shorter).min(height)).round();
     let (across, down) = ((panel.right - panel.left) as usize, (panel.bottom - panel.top) as usize);
     sheet.text(panel.left, 52.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, words.title.clone());
@@ -480,8 +484,7 @@ pub fn spy_scene(by_row: &Packed, window: Window, words: &SpyWords, canvas: Canv
     if words.names.is_empty() {
         sheet.panel_axes(&panel, (&words.columns, &words.rows), (wanted, 8), true);
     } else {
-        let unnamed = Panel { x: (-1.0, -0.5), ..panel };
-        sheet.panel_axes(&unnamed, (&words.columns, &words.rows), (1, 8), true);
+        sheet.panel_axes(&panel, (&words.columns, &words.rows), (0, 8), true);
         for (place, name) in words.names.iter().enumerate() {
             let x = panel.x(place as f64 + 0.5);
             let (y, size) = (panel.bottom + 28.0 * unit, 20.0);
