@@ -3,6 +3,12 @@
 use egui::{RichText, TextEdit};
 
 use super::command::{Command, Pick};
+use super::theme::{self, Theme};
+
+/// A small heading of a part of a panel.
+pub fn heading(ui: &mut egui::Ui, theme: &Theme, text: &str) {
+    ui.label(RichText::new(text).small().family(theme::medium()).color(theme.ink_soft));
+}
 
 /// A field for a path, with a button that asks for it.
 pub fn path_field(

@@ -134,7 +134,7 @@ impl App {
             self.carry_out(command, ctx, now);
         }
         self.step_uniqueness(ctx, now);
-        self.step_sparsity(ctx, now);
+        self.step_sparsity(ctx);
         self.review_form(ctx, now);
         self.digest_fresh_runs(ctx);
         self.select_scores_in_view(ctx);

@@ -4,7 +4,8 @@ use egui::{Align, Layout, RichText};
 
 use super::command::Command;
 use super::theme::Theme;
-use crate::compute::error::Error;
+use super::work::Slot;
+use crate::compute::error::{Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -36,6 +37,16 @@ impl Notices {
         if !matches!(error, Error::Cancelled) {
             self.wrong(error.to_string());
         }
+    }
+
+    /// What a worker made, once it is there; what went wrong is told.
+    pub fn take<T: Send + 'static>(&mut self, slot: &mut Slot<Result<T>>) -> Option<T> {
+        match slot.take()? {
+            Ok(Ok(value)) => return Some(value),
+            Ok(Err(error)) => self.error(&error),
+            Err(message) => self.wrong(message),
+        }
+        None
     }
 
     pub fn wrong(&mut self, text: String) {

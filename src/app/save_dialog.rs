@@ -3,7 +3,10 @@
 use egui::RichText;
 
 use super::fields::edit;
+use super::notices::Notices;
 use super::theme::{self, Theme};
+use super::work::Slot;
+use crate::compute::error::Result;
 
 /// A file that is about to be saved.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +25,36 @@ impl<T> SaveForm<T> {
     /// Whether the user was told that there is a file of this name, and asked for it again.
     pub fn replaces(&self) -> bool {
         self.found_at.as_ref() == Some(&self.path)
+    }
+}
+
+/// How a save went.
+#[derive(Debug)]
+pub enum Saved {
+    /// In words.
+    Done(String),
+    /// There is a file of this name; the user must say that it is to be replaced.
+    Exists,
+}
+
+/// Tells how a save went, once it is done; the dialog is `open` again where it has to be.
+pub fn take_saved<T: Send + 'static>(
+    saving: &mut Slot<(SaveForm<T>, Result<Saved>)>,
+    open: &mut Option<SaveForm<T>>,
+    notices: &mut Notices,
+) {
+    match saving.take() {
+        Some(Ok((_, Ok(Saved::Done(told))))) => notices.right(told),
+        Some(Ok((form, Ok(Saved::Exists)))) => {
+            *open = Some(SaveForm { found_at: Some(form.path.clone()), ..form });
+        }
+        Some(Ok((form, Err(error)))) => {
+            // The dialog comes back as it was, so that the path can be corrected.
+            notices.error(&error);
+            *open = Some(form);
+        }
+        Some(Err(message)) => notices.wrong(message),
+        None => {}
     }
 }
 

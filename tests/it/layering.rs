@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::support::checkout;
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("the sources are there") {
         let path = entry.expect("readable").path();
@@ -15,7 +17,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// Source files relative to `src`, with their code (comments removed).
 fn code() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = checkout("src");
     let mut found = Vec::new();
     sources(&root, &mut found);
     assert!(found.len() > 20, "the sources are found");
@@ -73,7 +75,7 @@ fn unsafe_code_is_where_it_is_allowed_and_says_why() {
     let allowed = |path: &str| {
         path.starts_with("compute/kernels") || path == "video/encoder.rs" || path == "compute/vectors/vec_file.rs"
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = checkout("src");
     let mut blocks = 0;
     for (path, code) in code() {
         let text = std::fs::read_to_string(root.join(&path)).expect("readable");

@@ -15,10 +15,10 @@ use knnscope::compute::sparsity::store::Database;
 use knnscope::job::Monitor;
 use serde_json::Value;
 
-use crate::support::{command, knnscope, shared, stderr, text};
+use crate::support::{checkout, command, knnscope, shared, stderr, text};
 
 pub fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sparsity").join(name)
+    checkout("tests/data/sparsity").join(name)
 }
 
 fn json(name: &str) -> Value {
@@ -223,7 +223,7 @@ fn independent_columns_are_as_far_apart_as_fractions_say() {
 #[test]
 fn a_folder_of_two_methods_is_stored_and_asked() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/pruned");
+    let root = checkout("assets/demo/pruned");
     let (db, viz) = (folder.path().join("some.db"), folder.path().join("deep/viz"));
     let args = [
         "sparsity",
@@ -316,7 +316,7 @@ fn a_folder_of_two_methods_is_stored_and_asked() {
 #[test]
 fn exhaustive_groups_hold_every_column_once_on_any_thread_count() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let matrix = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/pruned/wanda/layer1-self_attn.o_proj.npy");
+    let matrix = checkout("assets/demo/pruned/wanda/layer1-self_attn.o_proj.npy");
     let run = |threads: &str| {
         let db = folder.path().join(format!("{threads}.db"));
         let output = knnscope(&[

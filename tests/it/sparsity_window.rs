@@ -8,11 +8,11 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use knnscope::app::{Command, Page, SparsityCommand};
 
 use crate::sparsity::data;
-use crate::support::text;
+use crate::support::{checkout, text};
 use crate::window::Window;
 
 fn demo_matrices() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/pruned")
+    checkout("assets/demo/pruned")
 }
 
 /// A folder with the demo's matrices of both methods, so that results can be written beside them.

@@ -4,10 +4,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// A path of the checkout. Asked when the test runs: a test that was compiled in one checkout may run in another that
+/// shares its target directory.
+pub fn checkout(path: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests")).join(path)
+}
+
 /// A folder of the shared data; says on the real standard error that a test is skipped where it is
 /// missing.
 pub fn shared(test: &str, part: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(part);
+    let path = checkout("../shared/data").join(part);
     if path.exists() {
         return Some(path);
     }

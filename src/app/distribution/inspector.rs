@@ -3,8 +3,9 @@
 use egui::{Align, Layout, RichText};
 
 use super::super::App;
+use super::super::fields::heading;
 use super::super::state::{Digest, Selection, SelectionRow};
-use super::super::theme::{self, Theme};
+use super::super::theme::Theme;
 use crate::compute::figures::{count, counted, duration, grouped, rate};
 use crate::compute::vectors::Text;
 use crate::video::scene::fixed;
@@ -48,10 +49,6 @@ pub fn show(app: &App, ui: &mut egui::Ui) {
             ui.label(RichText::new("Looking them up…").color(theme.ink_soft));
         }
     }
-}
-
-fn heading(ui: &mut egui::Ui, theme: &Theme, text: &str) {
-    ui.label(RichText::new(text).small().family(theme::medium()).color(theme.ink_soft));
 }
 
 fn this_run(ui: &mut egui::Ui, theme: &Theme, digest: &Digest, index: usize) {

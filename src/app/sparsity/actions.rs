@@ -7,12 +7,12 @@ use std::sync::mpsc::Receiver;
 use super::super::App;
 use super::super::grid::Grid;
 use super::super::notices::Notices;
-use super::super::save_dialog::SaveForm;
+use super::super::save_dialog::{SaveForm, take_saved};
 use super::super::state::Page;
 use super::command::SparsityCommand;
 use super::paths_of;
 use super::state::{Answer, Compared, Drawn, GroupTable, Item, LineOrder, Save, State, Status, Tab};
-use super::work::{self, Content, Event, Saved};
+use super::work::{self, Content, Event};
 use crate::compute::error::Error;
 use crate::compute::figures::{count, counted};
 use crate::compute::sparsity::sources::{METHODS, Sources};
@@ -228,7 +228,7 @@ impl App {
     }
 
     fn start_sparsity_save(&mut self, ctx: &egui::Context) {
-        let look = work::look_of(self);
+        let look = self.theme.look;
         let state = &mut self.sparsity.state;
         let Some(form) = state.save.take() else { return };
         let canvas = Canvas { look, ..Canvas::FILE };
@@ -243,7 +243,7 @@ impl App {
     }
 
     /// Takes what workers finished, and starts what the view lacks.
-    pub(in super::super) fn step_sparsity(&mut self, ctx: &egui::Context, _now: f64) {
+    pub(in super::super) fn step_sparsity(&mut self, ctx: &egui::Context) {
         self.take_analyses();
         self.take_sparsity_results(ctx);
         if self.session.page == Page::Sparsity {
@@ -263,26 +263,8 @@ impl App {
     fn take_sparsity_results(&mut self, ctx: &egui::Context) {
         let App { sparsity, notices, .. } = self;
         let (state, jobs) = (&mut sparsity.state, &mut sparsity.jobs);
-        // What is known of each kind of work, or the error in words.
-        macro_rules! taken {
-            ($slot:ident) => {
-                match jobs.$slot.take() {
-                    Some(Ok(Ok(value))) => Some(value),
-                    Some(Ok(Err(Error::Cancelled))) => None,
-                    Some(Ok(Err(error))) => {
-                        notices.error(&error);
-                        None
-                    }
-                    Some(Err(message)) => {
-                        notices.wrong(message);
-                        None
-                    }
-                    None => None,
-                }
-            };
-        }
         let was_analysing = jobs.analysing.is_busy();
-        if let Some(stored) = taken!(analysing) {
+        if let Some(stored) = notices.take(&mut jobs.analysing) {
             let failed = state.items.iter().filter(|item| matches!(item.status, Status::Failed(_))).count();
             let place = match (stored, state.form.database()) {
                 (0, _) | (_, None) => String::new(),
@@ -311,7 +293,7 @@ impl App {
             }
         }
         let was_ordering = jobs.ordering.is_busy();
-        match taken!(ordering) {
+        match notices.take(&mut jobs.ordering) {
             Some(ordered) => state.spy.ordered = Some(Arc::new(ordered)),
             // Cancelled or failed: back to what needs no work, and what was asked for may be asked for again.
             None if was_ordering && !jobs.ordering.is_busy() => {
@@ -328,7 +310,7 @@ impl App {
             Some(Err(message)) => notices.wrong(message),
             None => {}
         }
-        if let Some((key, overlap, images)) = taken!(comparing) {
+        if let Some((key, overlap, images)) = notices.take(&mut jobs.comparing) {
             let textures = images.map(|image| ctx.load_texture("comparison", image, egui::TextureOptions::NEAREST));
             state.compared = Some(Compared { key, overlap, textures });
         }
@@ -343,20 +325,8 @@ impl App {
             Some(Err(message)) => notices.wrong(message),
             None => {}
         }
-        match jobs.saving.take() {
-            Some(Ok((_, Ok(Saved::Done(told))))) => notices.right(told),
-            Some(Ok((form, Ok(Saved::Exists)))) => {
-                state.save = Some(SaveForm { found_at: Some(form.path.clone()), ..form });
-            }
-            Some(Ok((form, Err(error)))) => {
-                // The dialog comes back as it was, so that the path can be corrected.
-                notices.error(&error);
-                state.save = Some(form);
-            }
-            Some(Err(message)) => notices.wrong(message),
-            None => {}
-        }
-        if let Some(sources) = taken!(finding) {
+        take_saved(&mut jobs.saving, &mut state.save, notices);
+        if let Some(sources) = notices.take(&mut jobs.finding) {
             self.take_sources(sources, ctx);
         }
     }

@@ -10,7 +10,6 @@ use super::super::grid::Clicked;
 use super::super::paint;
 use super::SparsityCommand;
 use super::state::{Cached, ChartKey, Save};
-use super::work::look_of;
 use crate::compute::figures::{count, counted};
 use crate::video::Scene;
 use crate::video::scene::fixed;
@@ -22,7 +21,7 @@ const UNIT: f32 = 0.6;
 pub fn canvas(app: &App, size: egui::Vec2) -> Canvas {
     // Smaller where there is less room, down to what can be read.
     let unit = (UNIT * (size.x / 780.0).min(1.0)).max(0.46);
-    Canvas { width: size.x.max(240.0) as u32, height: size.y.max(160.0) as u32, unit, look: look_of(app) }
+    Canvas { width: size.x.max(240.0) as u32, height: size.y.max(160.0) as u32, unit, look: app.theme.look }
 }
 
 /// What a chart of this size depends on.

@@ -8,7 +8,7 @@ use super::super::theme;
 use super::actions::pair;
 use super::charts::{cached, canvas, hover_distances, key};
 use super::state::CompareKey;
-use super::work::{look_of, picture_size};
+use super::work::picture_size;
 use crate::compute::sparsity::analysis::Analysis;
 use crate::video::palette::Look;
 use crate::video::sparsity::Distances;
@@ -40,7 +40,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     };
     let (width, height) = (ui.available_width(), ui.available_height());
     let size = ((width - 40.0) / 3.0).min(height * 0.46).max(120.0) as usize;
-    let wanted = CompareKey { left: number(&left), right: number(&right), size, look: look_of(app) };
+    let wanted = CompareKey { left: number(&left), right: number(&right), size, look: app.theme.look };
     let other = wanted.left.max(wanted.right) * 1_000_003 + wanted.left.min(wanted.right);
     app.sparsity.state.compare_wanted = Some(wanted);
     let theme = app.theme.clone();

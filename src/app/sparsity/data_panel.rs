@@ -4,10 +4,11 @@ use egui::{RichText, Sense, TextEdit};
 
 use super::super::App;
 use super::super::command::{Command, Pick};
+use super::super::fields::heading;
 use super::super::fields::{field, label, path_field};
 use super::super::theme;
+use super::SparsityCommand;
 use super::state::{Item, Status};
-use super::{SparsityCommand, heading};
 use crate::compute::figures::count;
 use crate::compute::sparsity::sources::METHODS;
 
@@ -17,7 +18,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     let height = ui.available_height();
     let is_working = app.sparsity.jobs.is_working();
     egui::ScrollArea::vertical().id_salt("form").max_height((height - 150.0).min(506.0)).show(ui, |ui| {
-        heading(app, ui, "DATA");
+        heading(ui, &app.theme, "DATA");
         form(app, ui);
     });
     start_button(app, ui, is_working);
@@ -134,7 +135,7 @@ fn list(app: &mut App, ui: &mut egui::Ui) {
         (total, done) if done == total => format!("MATRICES {}", count(total)),
         (total, done) => format!("MATRICES {} OF {}", count(done), count(total)),
     };
-    heading(app, ui, &text);
+    heading(ui, &app.theme, &text);
     ui.spacing_mut().item_spacing.y = 0.0;
     egui::ScrollArea::vertical().id_salt("matrices").auto_shrink(false).show_rows(
         ui,

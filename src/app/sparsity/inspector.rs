@@ -4,7 +4,8 @@ use egui::RichText;
 
 use super::super::App;
 use super::super::command::Command;
-use super::{SparsityCommand, heading};
+use super::super::fields::heading;
+use super::SparsityCommand;
 use crate::compute::figures::{count, counted, duration, grouped};
 use crate::compute::sparsity::analysis::{AnalysedGroup, Analysis};
 use crate::compute::sparsity::groups::pair_distances;
@@ -13,7 +14,7 @@ use crate::video::sparsity::share_text;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
     let Some(analysis) = app.sparsity.state.analysis().cloned() else {
-        heading(app, ui, "WHAT THIS IS");
+        heading(ui, &app.theme, "WHAT THIS IS");
         let text = "A feature is a column of a weight matrix. Two features are alike when few rows differ in whether the \
                     weight was pruned. At 50 % density two unrelated columns differ in half of their rows, so distances \
                     only mean something beside what chance alone gives.";
@@ -27,7 +28,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         match app.sparsity.state.group.and_then(|group| analysis.groups.get(group)) {
             Some(group) => self::group(app, ui, &analysis, group),
             None => {
-                heading(app, ui, "A GROUP");
+                heading(ui, &app.theme, "A GROUP");
                 let text = "Click a bar or a line in the Groups tab to look at a column with those nearest to it.";
                 ui.add(egui::Label::new(RichText::new(text).color(app.theme.ink_soft)).wrap());
             }
@@ -46,7 +47,7 @@ fn fact(app: &App, ui: &mut egui::Ui, name: &str, value: &str, explain: &str) {
 }
 
 fn matrix(app: &mut App, ui: &mut egui::Ui, analysis: &Analysis) {
-    heading(app, ui, "THIS MATRIX");
+    heading(ui, &app.theme, "THIS MATRIX");
     ui.spacing_mut().item_spacing.y = 2.0;
     ui.spacing_mut().interact_size.y = 20.0;
     ui.add(egui::Label::new(super::super::uniqueness::strong(analysis.identity.to_string())).wrap().selectable(true));
@@ -113,7 +114,7 @@ fn matrix(app: &mut App, ui: &mut egui::Ui, analysis: &Analysis) {
 }
 
 fn group(app: &App, ui: &mut egui::Ui, analysis: &Analysis, group: &AnalysedGroup) {
-    heading(app, ui, "THIS GROUP");
+    heading(ui, &app.theme, "THIS GROUP");
     let (columns, metrics) = (&group.group.columns, &group.metrics);
     let name = format!("column {} and those nearest to it", count(group.group.feature as usize));
     ui.add(egui::Label::new(super::super::uniqueness::strong(name)).wrap());
@@ -138,7 +139,7 @@ fn group(app: &App, ui: &mut egui::Ui, analysis: &Analysis, group: &AnalysedGrou
     fact(app, ui, "unique rows", &count(metrics.unique_rows), "Row patterns that occur");
     fact(app, ui, "density", &fixed(metrics.density, 4), "Share of weights of the group that are not zero");
     ui.add_space(6.0);
-    heading(app, ui, "ITS COLUMNS");
+    heading(ui, &app.theme, "ITS COLUMNS");
     let by_column = &analysis.mask.by_column;
     for &column in columns.iter().take(64) {
         let distance = pair_distances(by_column, &[group.group.feature, column])[0];

@@ -24,7 +24,6 @@ use super::App;
 use super::command::{Command, Pick};
 use super::save_dialog::{Answer, Wording, ask};
 use super::state::Page;
-use super::theme;
 use crate::compute::demo;
 use crate::compute::scores::MANIFEST_NAME;
 use crate::compute::sparsity::sources::has_known_ending;
@@ -234,9 +233,4 @@ fn save_dialog(app: &mut App, ui: &mut egui::Ui) {
         Some(Answer::Close) => app.sparsity.state.save = None,
         None => {}
     }
-}
-
-/// A small heading of a part of a panel.
-fn heading(app: &App, ui: &mut egui::Ui, text: &str) {
-    ui.label(RichText::new(text).small().family(theme::medium()).color(app.theme.ink_soft));
 }

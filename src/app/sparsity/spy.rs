@@ -6,7 +6,6 @@ use super::super::App;
 use super::super::command::Command;
 use super::SparsityCommand;
 use super::state::{DrawKey, LineOrder, Ordered, State};
-use super::work::look_of;
 use crate::compute::figures::count;
 use crate::compute::sparsity::analysis::Analysis;
 use crate::video::scene::ticks;
@@ -92,7 +91,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         window,
         width: pixels(frame.width()),
         height: pixels(frame.height()),
-        look: look_of(app),
+        look: app.theme.look,
     };
     app.sparsity.state.spy.wanted = Some(wanted);
     let theme = app.theme.clone();

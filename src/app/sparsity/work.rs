@@ -7,6 +7,7 @@ use std::sync::mpsc::Receiver;
 use egui::{Color32, ColorImage};
 
 use super::super::grid::Grid;
+use super::super::save_dialog::Saved;
 use super::super::work::{Slot, on_own_threads};
 use super::state::{CompareKey, DrawKey, LineOrder, OrderKey, Ordered, Save, SaveForm};
 use crate::compute::atomic_file::write_atomically;
@@ -20,7 +21,7 @@ use crate::compute::sparsity::sources::{Identity, Source, Sources, Wanted};
 use crate::compute::sparsity::store::{Column, Database, Overlap, Table};
 use crate::job::{Monitor, Progress};
 use crate::video::Scene;
-use crate::video::palette::{Color, Look};
+use crate::video::palette::Color;
 use crate::video::spy::{Window, shades};
 
 /// Rows of an answer that are shown.
@@ -319,14 +320,6 @@ pub fn matrix_table(analyses: &[Arc<Analysis>]) -> Table {
     Table { columns: columns.into(), rows: analyses.iter().map(line).collect(), is_cut: false }
 }
 
-/// How a save went.
-pub enum Saved {
-    /// In words.
-    Done(String),
-    /// There is a file of this name; the user must say that it is to be replaced.
-    Exists,
-}
-
 /// What is written.
 pub enum Content {
     Scene(Box<dyn FnOnce() -> Scene + Send>),
@@ -353,9 +346,4 @@ pub fn save(form: &SaveForm, content: Content) -> Result<Saved> {
         Save::Answer => "the answer",
     };
     Ok(Saved::Done(format!("Saved {what}: {}", path.display())))
-}
-
-/// Colours of the look as the window has them.
-pub fn look_of(app: &super::super::App) -> Look {
-    app.theme.look
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::App;
+use super::super::save_dialog::take_saved;
 use super::super::state::Page;
 use super::command::UniquenessCommand;
 use super::state::{Form, Found, Look, Save, SaveForm, Typed, without_grouping};
-use super::work::{self, SaveRequest, Saved};
+use super::work::{self, SaveRequest};
 use crate::compute::figures::duration;
 use crate::compute::uniqueness::{Params, Rules, SavedSelection};
 
@@ -279,27 +280,10 @@ impl App {
                 Err(message) => notices.wrong(message),
             }
         }
-        // What is known of each kind of work, or the error in words.
-        macro_rules! taken {
-            ($slot:ident) => {
-                match jobs.$slot.take() {
-                    Some(Ok(Ok(value))) => Some(value),
-                    Some(Ok(Err(error))) => {
-                        notices.error(&error);
-                        None
-                    }
-                    Some(Err(message)) => {
-                        notices.wrong(message);
-                        None
-                    }
-                    None => None,
-                }
-            };
-        }
-        if let Some(binned) = taken!(binning) {
+        if let Some(binned) = notices.take(&mut jobs.binning) {
             state.binned = Some(Arc::new(binned));
         }
-        if let Some((near, curve)) = taken!(curve) {
+        if let Some((near, curve)) = notices.take(&mut jobs.curve) {
             if state.near.as_ref().is_none_or(|known| known.reach < near.reach) {
                 state.near = Some(near);
             }
@@ -307,7 +291,7 @@ impl App {
         }
         let mut list = false;
         let was_selecting = jobs.selection.is_busy();
-        let selected = taken!(selection);
+        let selected = notices.take(&mut jobs.selection);
         if was_selecting && !jobs.selection.is_busy() && selected.is_none() {
             // Back to what is selected: rules that could not be applied are not shown as if they were.
             state.rules = state.selected.as_ref().map_or_else(Rules::default, |selected| selected.selection.rules);
@@ -318,24 +302,12 @@ impl App {
             state.selected = Some(Arc::new(selected));
             list = true;
         }
-        if let Some(order) = taken!(listing) {
+        if let Some(order) = notices.take(&mut jobs.listing) {
             state.order = Arc::new(order);
         }
-        match jobs.saving.take() {
-            Some(Ok((_, Ok(Saved::Done(told))))) => notices.right(told),
-            Some(Ok((form, Ok(Saved::Exists)))) => {
-                state.save = Some(SaveForm { found_at: Some(form.path.clone()), ..form });
-            }
-            Some(Ok((form, Err(error)))) => {
-                // The dialog comes back as it was, so that the path can be corrected.
-                notices.error(&error);
-                state.save = Some(form);
-            }
-            Some(Err(message)) => notices.wrong(message),
-            None => {}
-        }
-        let opened = taken!(opening);
-        let found = taken!(scoring);
+        take_saved(&mut jobs.saving, &mut state.save, notices);
+        let opened = notices.take(&mut jobs.opening);
+        let found = notices.take(&mut jobs.scoring);
         if list {
             self.start_listing(ctx);
         }

@@ -4,13 +4,14 @@ use egui::RichText;
 
 use super::super::App;
 use super::super::command::{Command, Pick};
+use super::super::fields::heading;
 use super::super::fields::{field, label, path_field};
 use super::super::theme;
-use super::{UniquenessCommand, heading};
+use super::UniquenessCommand;
 use crate::compute::uniqueness::Distance;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
-    heading(app, ui, "DATA");
+    heading(ui, &app.theme, "DATA");
     let look = app.uniqueness_look().cloned().unwrap_or_default();
     let is_npy = app.uniqueness.state.form.embeddings.trim().to_lowercase().ends_with(".npy");
     let params = App::uniqueness_params(&app.uniqueness.state.form);

@@ -4,15 +4,16 @@ use egui::{Align, Layout, RichText};
 
 use super::super::App;
 use super::super::command::Command;
+use super::super::fields::heading;
 use super::state::Told;
 use super::table::{neighbours, one_line, strong, told};
-use super::{UniquenessCommand, heading, thinning};
+use super::{UniquenessCommand, thinning};
 use crate::compute::figures::percent;
 use crate::compute::uniqueness::Fate;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
     let Some(found) = app.uniqueness.state.found.clone() else {
-        heading(app, ui, "WHAT THIS IS");
+        heading(ui, &app.theme, "WHAT THIS IS");
         let text = "The score of a sample is its mean distance to its k nearest others, found exactly. A low score means \
                     that the sample is redundant: others say almost the same. A high one means that it is unique, or \
                     an outlier.";
@@ -22,7 +23,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
     thinning::curve(app, ui);
     ui.add_space(4.0);
     ui.separator();
-    heading(app, ui, "THIS SAMPLE");
+    heading(ui, &app.theme, "THIS SAMPLE");
     let Some(row) = app.uniqueness.state.current.filter(|&row| (row as usize) < found.samples()) else {
         let text = "Click a sample in the list to read it and to walk from neighbour to neighbour.";
         ui.add(egui::Label::new(RichText::new(text).color(app.theme.ink_soft)).wrap());
@@ -60,7 +61,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             ui.add(egui::Label::new(shown).wrap().selectable(true));
         }
         ui.add_space(4.0);
-        heading(app, ui, &neighbours(found.neighbours.k).to_uppercase());
+        heading(ui, &app.theme, &neighbours(found.neighbours.k).to_uppercase());
         for (other, distance) in found.neighbours.of(index).take(100) {
             let Told { id, text } = told(app, other);
             let words = one_line(&text);

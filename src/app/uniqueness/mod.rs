@@ -22,7 +22,6 @@ pub use work::Jobs;
 
 use super::App;
 use super::command::Command;
-use super::theme;
 use crate::compute::figures::{counted, percent};
 
 /// The view's state and work.
@@ -129,11 +128,6 @@ fn empty(app: &mut App, ui: &mut egui::Ui) {
             app.commands.push(Command::Uniqueness(UniquenessCommand::OpenDemo));
         }
     });
-}
-
-/// A small heading of a part of a panel.
-fn heading(app: &App, ui: &mut egui::Ui, text: &str) {
-    ui.label(RichText::new(text).small().family(theme::medium()).color(app.theme.ink_soft));
 }
 
 /// "1,204 samples (3.1 %)".

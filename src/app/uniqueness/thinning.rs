@@ -5,17 +5,18 @@ use egui_plot::{AxisHints, Line, PlotBounds, VLine};
 
 use super::super::App;
 use super::super::command::{Command, Pick};
+use super::super::fields::heading;
 use super::super::fields::{edit, label};
 use super::super::plots::{Reach, fixed_plot};
 use super::super::theme;
 use super::state::{Save, Typed};
-use super::{UniquenessCommand, heading, share};
+use super::{UniquenessCommand, share};
 use crate::compute::figures::{count, counted};
 use crate::compute::uniqueness::Rules;
 use crate::video::scene::{fixed, ticks};
 
 pub fn rules(app: &mut App, ui: &mut egui::Ui) {
-    heading(app, ui, "KEEP OR DROP");
+    heading(ui, &app.theme, "KEEP OR DROP");
     let Some(found) = app.uniqueness.state.found.clone() else {
         let text = "Once samples are scored: thresholds at both ends, one of each set of near-duplicates, or a number.";
         ui.add(egui::Label::new(RichText::new(text).color(app.theme.ink_soft)).wrap());
@@ -107,7 +108,7 @@ pub fn rules(app: &mut App, ui: &mut egui::Ui) {
 
 /// How many samples remain over ε; a click takes that ε.
 pub fn curve(app: &mut App, ui: &mut egui::Ui) {
-    heading(app, ui, "THINNING");
+    heading(ui, &app.theme, "THINNING");
     let state = &app.uniqueness.state;
     let Some(found) = state.found.clone() else { return };
     let Some(curve) = state.curve.clone().filter(|curve| curve.points.len() > 1) else {

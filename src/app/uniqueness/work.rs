@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use super::super::save_dialog::Saved;
 use super::super::work::{Slot, on_own_threads};
 use super::state::{Binned, Form, Found, Listing, Look, Save, SaveForm, Selected, Shown, Sort, Told};
 use crate::compute::demo;
@@ -261,15 +262,6 @@ pub fn list(found: &Found, selected: Option<&Selected>, listing: &Listing, monit
     }
     monitor.check()?;
     Ok(rows)
-}
-
-/// How a save went.
-#[derive(Debug)]
-pub enum Saved {
-    /// In words.
-    Done(String),
-    /// There is a file of this name; the user must say that it is to be replaced.
-    Exists,
 }
 
 /// What a save needs.
