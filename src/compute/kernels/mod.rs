@@ -53,7 +53,8 @@ impl Level {
 
     #[cfg(target_arch = "x86_64")]
     fn best() -> Self {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+        let has_avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        if has_avx512 && is_x86_feature_detected!("popcnt") {
             Self::Avx512
         } else if is_x86_feature_detected!("avx2") {
             Self::Avx2
@@ -234,9 +235,19 @@ kernel! {
     )
 }
 
-kernel! {
-    /// Appends the index of every distance that is at most `own_limit` or its own limit, ascending.
-    within_limits(distances: &[u32], limits: &[u32], own_limit: u32, hits: &mut Vec<u32>)
+/// Appends the index of every distance that is at most `own_limit` or its own limit, ascending.
+///
+/// # Panics
+/// Slices of different lengths.
+pub fn within_limits(level: Level, distances: &[u32], limits: &[u32], own_limit: u32, hits: &mut Vec<u32>) {
+    assert_eq!(distances.len(), limits.len(), "a limit a distance");
+    #[cfg(target_arch = "x86_64")]
+    if level.min(Level::best()) == Level::Avx512 {
+        // SAFETY: `Level::best` found the features on this CPU.
+        return unsafe { wide::within_limits(distances, limits, own_limit, hits) };
+    }
+    let _ = level;
+    scalar::within_limits(distances, limits, own_limit, 0, hits);
 }
 
 kernel! {
@@ -255,12 +266,12 @@ kernel! {
 }
 
 /// Asks for `values` to be brought near; a hint, without effect on results.
-pub fn prefetch(values: &[f32]) {
+pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in values.chunks(16) {
+    for line in (0..size_of_val(values)).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: a prefetch touches nothing, and the address lies in a slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(values.as_ptr().byte_add(line).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = values;

@@ -229,24 +229,8 @@ pub fn column_distances(
     }
 }
 
-#[inline(always)]
-pub fn within_limits(distances: &[u32], limits: &[u32], own_limit: u32, hits: &mut Vec<u32>) {
-    const STEP: usize = 32;
-    assert_eq!(distances.len(), limits.len(), "a limit a distance");
-    let (steps, rest) = distances.as_chunks::<STEP>();
-    let (limit_steps, rest_limits) = limits.as_chunks::<STEP>();
-    for (step, (distances, limits)) in steps.iter().zip(limit_steps).enumerate() {
-        let mut near = [0u8; STEP];
-        let mut any = 0;
-        for lane in 0..STEP {
-            near[lane] = u8::from(distances[lane] <= limits[lane].max(own_limit));
-            any |= near[lane];
-        }
-        if any != 0 {
-            hits.extend((0..STEP).filter(|&lane| near[lane] != 0).map(|lane| (step * STEP + lane) as u32));
-        }
-    }
-    let first = steps.len() * STEP;
-    let near = rest.iter().zip(rest_limits).enumerate().filter(|(_, (d, limit))| **d <= own_limit.max(**limit));
-    hits.extend(near.map(|(index, _)| (first + index) as u32));
+/// As the kernel of this name; indices begin at `first`.
+pub fn within_limits(distances: &[u32], limits: &[u32], own_limit: u32, first: u32, hits: &mut Vec<u32>) {
+    let near = distances.iter().zip(limits).zip(first..).filter(|((d, limit), _)| **d <= own_limit.max(**limit));
+    hits.extend(near.map(|(_, index)| index));
 }

@@ -1,9 +1,12 @@
-//! Float64 sums in AVX-512 registers: the lanes and the order of their scalar twin, so the same bits.
+//! Kernels in AVX-512 registers. Float64 sums have the lanes and the order of their scalar twin, so the same bits.
 
 use std::arch::x86_64::{
-    __m256, __m512d, _mm256_loadu_ps, _mm512_add_pd, _mm512_cvtps_pd, _mm512_fmadd_pd, _mm512_setzero_pd,
-    _mm512_storeu_pd,
+    __m256, __m512d, _mm256_loadu_ps, _mm512_add_epi32, _mm512_add_pd, _mm512_cmple_epu32_mask, _mm512_cvtps_pd,
+    _mm512_fmadd_pd, _mm512_loadu_si512, _mm512_maskz_compress_epi32, _mm512_max_epu32, _mm512_set1_epi32,
+    _mm512_setr_epi32, _mm512_setzero_pd, _mm512_storeu_pd, _mm512_storeu_si512,
 };
+
+use super::scalar;
 
 /// See [`super::dot_f64`]. A product of two float32 is exact in float64, so fusing changes nothing.
 ///
@@ -41,4 +44,30 @@ fn widen(eight: &[f32]) -> __m512d {
     // SAFETY: there are eight values, as asserted.
     let values: __m256 = unsafe { _mm256_loadu_ps(eight.as_ptr()) };
     _mm512_cvtps_pd(values)
+}
+
+/// See [`super::within_limits`]. Sixteen indices are written at every step, those that count first: which they are
+/// is not foreseeable, so that not asking is faster.
+///
+/// # Safety
+/// The CPU must have AVX-512 F and VL.
+#[target_feature(enable = "avx512f,avx512vl,avx2,popcnt")]
+pub fn within_limits(distances: &[u32], limits: &[u32], own_limit: u32, hits: &mut Vec<u32>) {
+    let ((steps, rest), (limit_steps, rest_limits)) = (distances.as_chunks::<16>(), limits.as_chunks::<16>());
+    hits.reserve(distances.len());
+    let own = _mm512_set1_epi32(own_limit.cast_signed());
+    let mut indices = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (distances, limits) in steps.iter().zip(limit_steps) {
+        // SAFETY: sixteen values have 512 bits. There is room for an index a distance: those of this step, too.
+        unsafe {
+            let (distances, limits) =
+                (_mm512_loadu_si512(distances.as_ptr().cast()), _mm512_loadu_si512(limits.as_ptr().cast()));
+            let near = _mm512_cmple_epu32_mask(distances, _mm512_max_epu32(limits, own));
+            let listed = _mm512_maskz_compress_epi32(near, indices);
+            _mm512_storeu_si512(hits.as_mut_ptr().add(hits.len()).cast(), listed);
+            hits.set_len(hits.len() + near.count_ones() as usize);
+        }
+        indices = _mm512_add_epi32(indices, _mm512_set1_epi32(16));
+    }
+    scalar::within_limits(rest, rest_limits, own_limit, (steps.len() * 16) as u32, hits);
 }

@@ -7,7 +7,7 @@ use super::pairs::{Blocks, Scratch, cumulative, distances_to_all};
 use super::random::Random;
 use crate::compute::error::Result;
 use crate::compute::kernels::Level;
-use crate::compute::kernels::overlap::{BLOCK, RowLists, differing};
+use crate::compute::kernels::overlap::{BLOCK, differing};
 use crate::job::Monitor;
 
 /// How groups are made.
@@ -88,8 +88,7 @@ fn sampled_groups(
             || (Scratch::new(), vec![0; blocks.columns()], Vec::new()),
             |(scratch, distances, keys), &feature| {
                 monitor.check()?;
-                let lists = RowLists::of(by_column.line(feature as usize), by_column.length());
-                distances_to_all(blocks, &lists, scratch, distances);
+                distances_to_all(blocks, by_column, feature, scratch, distances);
                 keys.clear();
                 keys.extend(distances.iter().zip(0u64..).map(|(&distance, column)| u64::from(distance) << 32 | column));
                 Ok(Group { feature, columns: nearest_with(feature, keys, k) })
@@ -205,9 +204,8 @@ impl<'a> Left<'a> {
             self.blocks = Blocks::of_some(self.by_column, &self.names);
             self.used_in_blocks = 0;
         }
-        let lists = RowLists::of(self.by_column.line(feature as usize), self.by_column.length());
         self.distances.resize(self.names.len(), 0);
-        distances_to_all(&self.blocks, &lists, &mut self.scratch, &mut self.distances);
+        distances_to_all(&self.blocks, self.by_column, feature, &mut self.scratch, &mut self.distances);
         self.keys.clear();
         let all = self.distances.iter().zip(&self.names).filter(|(_, name)| !self.is_used[**name as usize]);
         self.keys.extend(all.map(|(&distance, &name)| u64::from(distance) << 32 | u64::from(name)));

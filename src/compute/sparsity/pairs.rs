@@ -6,14 +6,14 @@ use rayon::prelude::*;
 
 use super::mask::{Mask, Packed};
 use crate::compute::error::Result;
-use crate::compute::kernels::overlap::{self, BLOCK, BlockRow, CHUNK_ROWS, Chunk, Planes, RowLists};
+use crate::compute::kernels::overlap::{
+    self, BLOCK, BlockRow, CHUNK_ROWS, Chunk, PairPlanes, Planes, RowLists, SEGMENT_CHUNKS,
+};
 use crate::compute::kernels::{self, Level};
 use crate::job::Monitor;
 
 /// Columns that are looked at together, so that a chunk of rows is used while it is near.
 const BATCH: usize = 64;
-/// Chunks whose rows the counters hold.
-const SEGMENT_CHUNKS: usize = overlap::MOST_ROWS / CHUNK_ROWS;
 
 /// Columns in blocks of 512, chunk of rows after chunk of rows.
 pub struct Blocks {
@@ -69,16 +69,18 @@ impl Blocks {
         block * BLOCK..((block + 1) * BLOCK).min(self.columns)
     }
 
-    fn chunk(&self, block: usize, chunk: usize) -> &Chunk {
-        &self.rows[block * self.chunks + chunk]
+    /// A chunk and the one that is wanted after it, that of the next block after the last one.
+    fn chunk(&self, block: usize, chunk: usize) -> (&Chunk, Option<&Chunk>) {
+        let index = block * self.chunks + chunk;
+        (&self.rows[index], self.rows.get(index + 1))
     }
 }
 
 /// Room for the distances of a batch of columns with a block.
 pub struct Scratch {
     level: Level,
-    planes: Vec<Planes>,
-    carried: Vec<[u32; BLOCK]>,
+    planes: Vec<PairPlanes>,
+    carried: Vec<[[u32; BLOCK]; 2]>,
     distances: Vec<u32>,
 }
 
@@ -94,11 +96,12 @@ impl Default for Scratch {
     }
 }
 
-/// Hands the distances of each of `columns` with a block to `take`: the index in `columns`, the distances.
+/// Hands the distances of each column of `pairs` with a block to `take`: the index of the column, 2p and 2p + 1 in
+/// pair p, the distances.
 fn with_block(
     blocks: &Blocks,
     block: usize,
-    columns: &[RowLists],
+    pairs: &[RowLists],
     scratch: &mut Scratch,
     mut take: impl FnMut(usize, &mut [u32]),
 ) {
@@ -106,20 +109,24 @@ fn with_block(
     let segments = blocks.chunks.div_ceil(SEGMENT_CHUNKS);
     scratch.carried.clear();
     if segments > 1 {
-        scratch.carried.resize(columns.len(), [0; BLOCK]);
+        scratch.carried.resize(pairs.len(), [[0; BLOCK]; 2]);
     }
     let mut counts = [0; BLOCK];
     for segment in 0..segments {
         scratch.planes.clear();
-        scratch.planes.resize(columns.len(), Planes::ZERO);
+        scratch.planes.resize(pairs.len(), [Planes::ZERO, Planes::ZERO]);
         for chunk in segment * SEGMENT_CHUNKS..((segment + 1) * SEGMENT_CHUNKS).min(blocks.chunks) {
-            let rows = blocks.chunk(block, chunk);
-            for (column, planes) in columns.iter().zip(&mut scratch.planes) {
-                overlap::add_rows(level, rows, column, chunk, planes);
+            let (rows, next) = blocks.chunk(block, chunk);
+            // Each pair asks for a part of the next chunk, so that it comes while this one is added up.
+            let mut asked = next.map_or(&[][..], |next| &next[..]).chunks(CHUNK_ROWS.div_ceil(pairs.len()));
+            for (pair, planes) in pairs.iter().zip(&mut scratch.planes) {
+                kernels::prefetch(asked.next().unwrap_or_default());
+                overlap::add_rows(level, rows, pair, chunk, planes);
             }
         }
         if segment + 1 < segments {
-            for (planes, carried) in scratch.planes.iter().zip(&mut scratch.carried) {
+            let all = scratch.planes.as_flattened().iter().zip(scratch.carried.as_flattened_mut());
+            for (planes, carried) in all {
                 overlap::counts(level, planes, &mut counts);
                 carried.iter_mut().zip(counts).for_each(|(carried, count)| *carried += u32::from(count));
             }
@@ -127,24 +134,34 @@ fn with_block(
     }
     let ones = &blocks.ones[blocks.range(block)];
     let used = ones.len();
-    for (index, column) in columns.iter().enumerate() {
-        overlap::counts(level, &scratch.planes[index], &mut counts);
+    let columns = pairs.iter().flat_map(RowLists::columns);
+    for (index, (column, planes)) in columns.zip(scratch.planes.as_flattened()).enumerate() {
+        overlap::counts(level, planes, &mut counts);
         let distances = &mut scratch.distances[..used];
-        let carried = scratch.carried.get(index).unwrap_or(&[0; BLOCK]);
+        let carried = scratch.carried.as_flattened().get(index).unwrap_or(&[0; BLOCK]);
         let (counts, carried) = (&counts[..used], &carried[..used]);
-        kernels::column_distances(level, counts, carried, ones, column.ones(), column.is_inverted(), distances);
+        kernels::column_distances(level, counts, carried, ones, column.ones, column.is_inverted, distances);
         take(index, distances);
     }
 }
 
-/// Rows in which `column` differs from every column of `blocks`.
+/// Rows in which column `column` of `by_column` differs from every column of `blocks`.
 ///
-/// `distances`: one a column, overwritten.
-pub fn distances_to_all(blocks: &Blocks, column: &RowLists, scratch: &mut Scratch, distances: &mut [u32]) {
+/// `distances`: one a column of `blocks`, overwritten.
+pub fn distances_to_all(
+    blocks: &Blocks,
+    by_column: &Packed,
+    column: u32,
+    scratch: &mut Scratch,
+    distances: &mut [u32],
+) {
+    let lists = [RowLists::of(scratch.level, by_column.line(column as usize), None, by_column.length())];
     for block in 0..blocks.count() {
         let range = blocks.range(block);
-        with_block(blocks, block, std::slice::from_ref(column), scratch, |_, found| {
-            distances[range.clone()].copy_from_slice(found);
+        with_block(blocks, block, &lists, scratch, |index, found| {
+            if index == 0 {
+                distances[range.clone()].copy_from_slice(found);
+            }
         });
     }
 }
@@ -173,14 +190,17 @@ pub fn for_all_pairs<S: Send>(
                 return state;
             }
             let columns = batch * BATCH..((batch + 1) * BATCH).min(blocks.columns);
-            let lists: Vec<RowLists> =
-                columns.clone().map(|column| RowLists::of(by_column.line(column), by_column.length())).collect();
+            let pair_of = |first: usize| {
+                let second = (first + 1 < columns.end).then(|| by_column.line(first + 1));
+                RowLists::of(scratch.level, by_column.line(first), second, by_column.length())
+            };
+            let pairs: Vec<RowLists> = columns.clone().step_by(2).map(pair_of).collect();
             for block in columns.start / BLOCK..blocks.count() {
                 let range = blocks.range(block);
-                with_block(blocks, block, &lists, &mut scratch, |index, distances| {
+                with_block(blocks, block, &pairs, &mut scratch, |index, distances| {
                     let column = columns.start + index;
                     let from = range.start.max(column + 1);
-                    if from < range.end {
+                    if column < columns.end && from < range.end {
                         visit(&mut state, column, from, &distances[from - range.start..]);
                     }
                 });
@@ -221,8 +241,12 @@ impl Nearest {
     fn offer(&mut self, column: usize, key: u64) {
         let keys = &mut self.keys[column * self.k..(column + 1) * self.k];
         if keys.last().is_some_and(|&last| key < last) {
-            let place = keys.partition_point(|&known| known < key);
-            keys.copy_within(place..self.k - 1, place + 1);
+            // A few keys: moved one by one they are in place before a search for it would end.
+            let mut place = self.k - 1;
+            while place > 0 && keys[place - 1] > key {
+                keys[place] = keys[place - 1];
+                place -= 1;
+            }
             keys[place] = key;
             self.limits[column] = (keys[self.k - 1] >> 32) as u32;
         }
@@ -232,6 +256,25 @@ impl Nearest {
     pub fn of(&self, column: usize) -> impl Iterator<Item = (u32, u32)> + '_ {
         let keys = &self.keys[column * self.k..(column + 1) * self.k];
         keys.iter().map(|&key| (key as u32, (key >> 32) as u32))
+    }
+}
+
+/// Orders others by distance, then by index.
+fn key_of(distance: u32, other: usize) -> u64 {
+    u64::from(distance) << 32 | other as u64
+}
+
+/// Counts every distance in `counts`.
+fn tally(distances: &[u32], counts: &mut [u64]) {
+    let (eights, rest) = distances.as_chunks::<8>();
+    for eight in eights {
+        // Of known length, so that it is written out: a loop would cost as much as the counting.
+        for &distance in eight {
+            counts[distance as usize] += 1;
+        }
+    }
+    for &distance in rest {
+        counts[distance as usize] += 1;
     }
 }
 
@@ -260,9 +303,7 @@ impl AllPairs {
         let level = Level::detected();
         let make = || State { counts: vec![0; rows + 1], nearest: Nearest::new(columns, k), hits: Vec::new() };
         let visit = |state: &mut State, column: usize, first: usize, distances: &[u32]| {
-            for &distance in distances {
-                state.counts[distance as usize] += 1;
-            }
+            tally(distances, &mut state.counts);
             if k == 0 {
                 return;
             }
@@ -272,9 +313,14 @@ impl AllPairs {
             kernels::within_limits(level, distances, others, limits[column], &mut state.hits);
             for index in 0..state.hits.len() {
                 let hit = state.hits[index] as usize;
-                let distance = u64::from(distances[hit]) << 32;
-                state.nearest.offer(column, distance | (first + hit) as u64);
-                state.nearest.offer(first + hit, distance | column as u64);
+                let (other, distance) = (first + hit, distances[hit]);
+                // Limits are near, keys are not.
+                if distance <= state.nearest.limits[column] {
+                    state.nearest.offer(column, key_of(distance, other));
+                }
+                if distance <= state.nearest.limits[other] {
+                    state.nearest.offer(other, key_of(distance, column));
+                }
             }
         };
         let states = for_all_pairs(blocks, &mask.by_column, make, visit, monitor)?;
@@ -361,8 +407,7 @@ mod tests {
                 let found: Vec<(u32, u32)> = all.nearest.of(column).map(|(other, distance)| (distance, other)).collect();
                 prop_assert_eq!(found, others);
                 let mut distances = vec![0; columns];
-                let lists = RowLists::of(mask.by_column.line(column), rows);
-                distances_to_all(&blocks, &lists, &mut Scratch::new(), &mut distances);
+                distances_to_all(&blocks, &mask.by_column, column as u32, &mut Scratch::new(), &mut distances);
                 for (other, &distance) in distances.iter().enumerate() {
                     prop_assert_eq!(distance, naive(&mask, column, other));
                 }
@@ -372,7 +417,7 @@ mod tests {
 
     #[test]
     fn columns_longer_than_the_counters_are_added_up_in_parts() {
-        let rows = overlap::MOST_ROWS * 2 + 5000;
+        let rows = SEGMENT_CHUNKS * CHUNK_ROWS * 2 + 5000;
         let mask = random_mask(rows, 5, 0.5, 3);
         let all = AllPairs::find(&mask, &Blocks::of_mask(&mask), 4, &Monitor::new()).expect("not cancelled");
         for left in 0..5 {
