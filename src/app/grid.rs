@@ -3,7 +3,7 @@
 use egui::{Align2, FontFamily, FontId, Sense};
 
 use super::theme::{self, Theme};
-use crate::compute::sparsity::store::Table;
+use crate::compute::table::Table;
 
 const ROW_HEIGHT: f32 = 24.0;
 const FONT_SIZE: f32 = 13.0;

@@ -10,8 +10,10 @@ pub mod figures;
 pub mod histogram;
 pub mod kernels;
 pub mod metric;
+pub mod random;
 pub mod scores;
 pub mod sparsity;
+pub mod table;
 pub mod uniqueness;
 pub mod vectors;
 

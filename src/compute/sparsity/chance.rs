@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::groups::{Group, Mode, find_groups, mean_pairwise_distance};
 use super::mask::{Mask, Packed};
 use super::pairs::{Blocks, for_all_pairs, pair_count};
-use super::random::Random;
 use crate::compute::error::Result;
+use crate::compute::random::Random;
 use crate::job::Monitor;
 
 /// Distances of two columns whose `D` rows are set independently of each other, given how many are.

@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use super::mask::{Mask, Packed};
 use super::pairs::{Blocks, Scratch, cumulative, distances_to_all};
-use super::random::Random;
 use crate::compute::error::Result;
 use crate::compute::kernels::Level;
 use crate::compute::kernels::overlap::{BLOCK, differing};
+use crate::compute::random::Random;
 use crate::job::Monitor;
 
 /// How groups are made.

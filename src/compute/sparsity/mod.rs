@@ -7,14 +7,13 @@ pub mod groups;
 pub mod mask;
 pub mod pairs;
 pub mod patterns;
-pub mod random;
 pub mod sources;
 pub mod store;
 
 #[cfg(test)]
 mod testing {
     use super::mask::{Mask, Packed};
-    use super::random::Random;
+    use crate::compute::random::Random;
 
     /// Bits that are set with probability `density`.
     pub fn random_mask(rows: usize, columns: usize, density: f64, seed: u64) -> Mask {

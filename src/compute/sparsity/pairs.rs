@@ -372,7 +372,7 @@ pub fn cumulative(counts: &[u64]) -> Vec<(f64, f64)> {
 mod tests {
     use super::super::testing::random_mask;
     use super::*;
-    use crate::compute::sparsity::random::Random;
+    use crate::compute::random::Random;
     use proptest::prelude::*;
 
     fn naive(mask: &Mask, left: usize, right: usize) -> u32 {
