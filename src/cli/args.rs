@@ -40,8 +40,13 @@ pub enum Command {
     Uniqueness(UniquenessArgs),
     /// Tell how alike the features of pruned weight matrices are, and what chance alone would give.
     Sparsity(SparsityArgs),
+    /// Judge approximate indexes: what they lose against the exact answer, at what speed and memory.
+    Index(IndexArgs),
     /// Score the embedded demo data and make its frames and video; needs no display.
     Demo(DemoArgs),
+    /// What the index lab starts itself.
+    #[command(name = "index-worker", hide = true)]
+    IndexWorker,
 }
 
 /// What all commands have.
@@ -210,6 +215,152 @@ pub struct UniquenessArgs {
     /// Say nothing but warnings and errors.
     #[arg(long)]
     pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    #[command(subcommand)]
+    pub command: IndexCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// Build indexes, search them, and judge what they find; a session that was stopped continues.
+    #[command(visible_alias = "sweep")]
+    Search(IndexSearchArgs),
+    /// Judge neighbour files that any engine wrote (.ivecs, .ibin, .npy, .jsonl).
+    Judge(IndexJudgeArgs),
+    /// Build an index and write it to a file.
+    Build(IndexBuildArgs),
+    /// Tell once more what a session found.
+    Show(IndexShowArgs),
+    /// List the families of indexes with their parameters.
+    Families,
+}
+
+/// What all contestants are asked.
+#[derive(Debug, Args)]
+pub struct QuestionArgs {
+    /// Doc vectors: flat little-endian float32, row after row (.vec).
+    #[arg(long, value_name = "FILE")]
+    pub docs: PathBuf,
+    /// Query vectors, of the same dim.
+    #[arg(long, value_name = "FILE")]
+    pub queries: PathBuf,
+    /// Dimensions of the vectors.
+    #[arg(long, allow_hyphen_values = true)]
+    pub dim: Option<usize>,
+    /// Index only the first docs of the file [default: all].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub num_docs: Option<usize>,
+    /// Ask only the first queries of the file [default: all].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub num_queries: Option<usize>,
+    /// Neighbours asked for each query.
+    #[arg(long, value_name = "K", default_value = "100", allow_hyphen_values = true)]
+    pub top_k: usize,
+    /// dot, cosine or euclidean.
+    #[arg(long, default_value = "dot", value_parser = Metric::from_str)]
+    pub metric: Metric,
+    /// Budget for the buffers of the exact search, like 500M or 4G.
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = MemorySize::from_str)]
+    pub memory: MemorySize,
+}
+
+/// How results are told.
+#[derive(Debug, Args)]
+pub struct IndexOutputArgs {
+    /// Ranks at which recall is told [default: 1, 10, 100 and --top-k].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub recall: Vec<usize>,
+    /// Write every measure as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write every measure as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// How indexes are built.
+#[derive(Debug, Args)]
+pub struct IndexProcessArgs {
+    /// Memory that an index may take, like 500M or 8G; one that wants more is stopped.
+    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = MemorySize::from_str)]
+    pub index_memory: MemorySize,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexSearchArgs {
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// What to build and how to search it, like hnsw:M=16:efSearch=16,64,256 or faiss:IVF256,Flat:nprobe=1,8, or an
+    /// index file (.faiss, .index, .ann) with search parameters; may come several times. See knnscope index families.
+    #[arg(long = "index", value_name = "SPEC", required = true)]
+    pub indexes: Vec<String>,
+    /// Builds of every index, each with another order of the docs: tells what is noise of building.
+    #[arg(long, value_name = "COUNT", default_value = "1", allow_hyphen_values = true)]
+    pub builds: usize,
+    /// Seed of those orders.
+    #[arg(long, default_value = "42")]
+    pub seed: u64,
+    /// Folder of the session.
+    #[arg(short = 'o', long, value_name = "DIR")]
+    pub output_dir: PathBuf,
+    #[command(flatten)]
+    pub process: IndexProcessArgs,
+    #[command(flatten)]
+    pub output: IndexOutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexJudgeArgs {
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// Neighbour file, or NAME=FILE; may come several times.
+    #[arg(long = "neighbors", visible_alias = "neighbours", value_name = "[NAME=]FILE", required = true)]
+    pub neighbours: Vec<String>,
+    /// Folder of the session.
+    #[arg(short = 'o', long, value_name = "DIR")]
+    pub output_dir: PathBuf,
+    #[command(flatten)]
+    pub output: IndexOutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexBuildArgs {
+    /// Doc vectors: flat little-endian float32, row after row (.vec).
+    #[arg(long, value_name = "FILE")]
+    pub docs: PathBuf,
+    /// Dimensions of the vectors.
+    #[arg(long, allow_hyphen_values = true)]
+    pub dim: Option<usize>,
+    /// Index only the first docs of the file [default: all].
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub num_docs: Option<usize>,
+    /// dot, cosine or euclidean.
+    #[arg(long, default_value = "dot", value_parser = Metric::from_str)]
+    pub metric: Metric,
+    /// What to build, like hnsw:M=32 or faiss:IVF256,PQ48.
+    #[arg(long = "index", value_name = "SPEC")]
+    pub index: String,
+    /// Where to write the index.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub process: IndexProcessArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexShowArgs {
+    /// Folder of a session.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    #[command(flatten)]
+    pub output: IndexOutputArgs,
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,7 @@ macro_rules! complain {
 mod args;
 mod demo;
 mod explain;
+mod index;
 mod progress;
 mod score;
 mod sparsity;
@@ -94,7 +95,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, Failure
                 return Err(Failure::Error(Error::Parameter {
                     name: "argument",
                     expected:
-                        "a command (score, video, verify, uniqueness, sparsity, demo) or an existing file or folder; see knnscope --help"
+                        "a command (score, video, verify, uniqueness, sparsity, index, demo) or an existing file or folder; see knnscope --help"
                             .to_owned(),
                     found: missing.display().to_string(),
                 }));
@@ -114,7 +115,9 @@ pub fn run(command: Box<Command>) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args, &monitor),
         Command::Uniqueness(args) => uniqueness::run(&args, &monitor),
         Command::Sparsity(args) => sparsity::run(&args, &monitor),
+        Command::Index(args) => index::run(&args.command, &monitor),
         Command::Demo(args) => demo::run(&args, &monitor),
+        Command::IndexWorker => index::work(),
     }
 }
 

@@ -104,7 +104,7 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
 }
 
 /// `--dim` is missing: says which dims the docs would fit.
-fn missing_dim(docs: &Path) -> Error {
+pub(super) fn missing_dim(docs: &Path) -> Error {
     let found = match (suggest_dim(docs), VectorFile::file_size(docs)) {
         (Ok(Some(dim)), Ok(size)) => {
             format!(

@@ -89,6 +89,16 @@ pub enum Error {
     #[error("{}: {what}", path.display())]
     Database { what: String, path: PathBuf },
 
+    #[error("{what}")]
+    Index { what: String },
+
+    /// As `Index`, where the user asked for what cannot be.
+    #[error("{what}")]
+    IndexUse { what: String },
+
+    #[error("{}: {what}", path.display())]
+    Neighbours { what: String, path: PathBuf },
+
     #[error("{}: line {line}: {what}", path.display())]
     Config { line: usize, what: String, path: PathBuf },
 
@@ -223,6 +233,7 @@ impl Error {
                 | Self::TooFewDocs { .. }
                 | Self::TopKBeyondDocs { .. }
                 | Self::MemoryBudget { .. }
+                | Self::IndexUse { .. }
         )
     }
 }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod exact;
 pub mod figures;
 pub mod histogram;
+pub mod index;
 pub mod kernels;
 pub mod metric;
 pub mod random;

@@ -169,8 +169,9 @@ fn bad_vectors_and_parameters_are_named() {
     let command = knnscope(&["scoer"]);
     assert_eq!(command.status.code(), Some(2));
     assert!(
-        stderr(&command)
-            .contains("expected a command (score, video, verify, uniqueness, sparsity, demo) or an existing file"),
+        stderr(&command).contains(
+            "expected a command (score, video, verify, uniqueness, sparsity, index, demo) or an existing file"
+        ),
         "{}",
         stderr(&command)
     );

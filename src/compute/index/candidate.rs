@@ -1,0 +1,320 @@
+//! Candidates as they are typed: `family:name=value:name=value,value`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::compute::error::{Error, Result};
+use crate::compute::figures::count;
+
+/// What builds an index, or reads one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// This program's exact search.
+    Exact,
+    /// All query × doc scores, computed beforehand.
+    Precomputed,
+    /// Random-hyperplane LSH with several tables.
+    Hyperplane { tables: usize, hashes: usize },
+    /// FAISS's index factory.
+    Faiss { factory: String, ef_construction: Option<u64> },
+    /// An index file of FAISS.
+    FaissFile { path: PathBuf },
+    /// An index file of Annoy.
+    AnnoyFile { path: PathBuf },
+}
+
+/// An index to build and the search settings to try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// As typed, without search parameters: what is built.
+    pub name: String,
+    pub engine: Engine,
+    /// Search parameters with the values to try.
+    pub grid: Vec<(String, Vec<u64>)>,
+}
+
+/// One value for every search parameter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Setting(pub Vec<(String, u64)>);
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{name}={value}", if index == 0 { "" } else { ":" })?;
+        }
+        Ok(())
+    }
+}
+
+/// The families: name, parameters of the build with their defaults, search parameters with theirs, what it is.
+pub const FAMILIES: [Family; 9] = [
+    Family { name: "exact", build: &[], search: &[], about: "brute force, this program's exact search" },
+    Family { name: "precomputed", build: &[], search: &[], about: "all query × doc scores, computed beforehand" },
+    Family {
+        name: "hyperplane",
+        build: &[("tables", 8), ("hashes", 14)],
+        search: &[("probes", 0)],
+        about: "LSH by random hyperplanes, L tables of K hashes",
+    },
+    Family { name: "flat", build: &[], search: &[], about: "FAISS, brute force" },
+    Family {
+        name: "ivf-flat",
+        build: &[("nlist", 256)],
+        search: &[("nprobe", 8)],
+        about: "FAISS, inverted lists of whole vectors",
+    },
+    Family {
+        name: "ivf-pq",
+        build: &[("nlist", 256), ("m", 0), ("bits", 8)],
+        search: &[("nprobe", 8)],
+        about: "FAISS, inverted lists of product-quantised codes",
+    },
+    Family {
+        name: "hnsw",
+        build: &[("M", 16), ("efConstruction", 40)],
+        search: &[("efSearch", 64)],
+        about: "FAISS, navigable small-world graph",
+    },
+    Family { name: "lsh", build: &[("bits", 512)], search: &[], about: "FAISS's LSH, one code a doc" },
+    Family {
+        name: "fast-scan",
+        build: &[("nlist", 256), ("m", 0)],
+        search: &[("nprobe", 16), ("k_factor_rf", 8)],
+        about: "FAISS, 4-bit codes scanned in registers, then re-ranked, as ScaNN does",
+    },
+];
+
+/// A family of indexes.
+pub struct Family {
+    pub name: &'static str,
+    pub build: &'static [(&'static str, u64)],
+    pub search: &'static [(&'static str, u64)],
+    pub about: &'static str,
+}
+
+/// Combinations of search settings of one candidate, at most.
+const MOST_SETTINGS: usize = 200;
+
+impl Candidate {
+    /// Reads a candidate: a family with parameters, `faiss:FACTORY` with search parameters, or an index file
+    /// (`.faiss`, `.index`, `.ann`) with search parameters. `dim`: of the vectors, for defaults that follow it.
+    ///
+    /// # Errors
+    /// An unknown family or parameter; a value that is no whole number; too many combinations.
+    pub fn parse(text: &str, dim: usize) -> Result<Self> {
+        let mut parts = text.split(':');
+        let family = parts.next().unwrap_or_default();
+        if let Some(engine) = file_engine(Path::new(family)) {
+            let grid = parts.map(parameter).collect::<Result<Vec<_>>>()?;
+            return Self { name: family.to_owned(), engine, grid }.checked();
+        }
+        if family == "faiss" {
+            let factory = parts
+                .next()
+                .filter(|factory| !factory.is_empty() && !factory.contains('='))
+                .ok_or_else(|| wrong("faiss:FACTORY, like faiss:IVF256,Flat:nprobe=8".to_owned(), text))?;
+            let mut grid = parts.map(parameter).collect::<Result<Vec<_>>>()?;
+            let ef_construction = take_one(&mut grid, "efConstruction", text)?;
+            let suffix = ef_construction.map_or(String::new(), |value| format!(":efConstruction={value}"));
+            let name = format!("faiss:{factory}{suffix}");
+            let engine = Engine::Faiss { factory: factory.to_owned(), ef_construction };
+            return Self { name, engine, grid }.checked();
+        }
+        let Some(known) = FAMILIES.iter().find(|known| known.name == family) else {
+            let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+            let expected =
+                format!("a family ({}), faiss:FACTORY, or an index file (.faiss, .index, .ann)", names.join(", "));
+            return Err(wrong(expected, text));
+        };
+        let mut grid = Vec::new();
+        let mut build: Vec<(&str, u64)> = known.build.to_vec();
+        for part in parts {
+            let (name, values) = parameter(part)?;
+            if let Some((_, value)) = build.iter_mut().find(|(known, _)| *known == name) {
+                let [one] = values[..] else {
+                    return Err(wrong(format!("one value of {name}: it belongs to the build"), part));
+                };
+                *value = one;
+            } else if known.search.iter().any(|(known, _)| *known == name) {
+                grid.push((name, values));
+            } else {
+                let names: Vec<&str> = known.build.iter().chain(known.search).map(|(name, _)| *name).collect();
+                let expected = match names.is_empty() {
+                    true => format!("{family} without parameters"),
+                    false => format!("a parameter of {family}: {}", names.join(", ")),
+                };
+                return Err(wrong(expected, &name));
+            }
+        }
+        for (name, default) in known.search {
+            if !grid.iter().any(|(given, _)| given == name) {
+                grid.push(((*name).to_owned(), vec![*default]));
+            }
+        }
+        if let Some((_, m)) = build.iter_mut().find(|(name, value)| *name == "m" && *value == 0) {
+            *m = default_subquantizers(dim) as u64;
+        }
+        let value = |wanted: &str| build.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, value)| *value);
+        let faiss = |factory: String| Engine::Faiss { factory, ef_construction: None };
+        let engine = match family {
+            "exact" => Engine::Exact,
+            "precomputed" => Engine::Precomputed,
+            "hyperplane" => {
+                let (tables, hashes) = (value("tables") as usize, value("hashes") as usize);
+                if !(1..=1000).contains(&tables) || !(1..=32).contains(&hashes) {
+                    return Err(wrong("1 to 1,000 tables of 1 to 32 hashes".to_owned(), text));
+                }
+                Engine::Hyperplane { tables, hashes }
+            }
+            "flat" => faiss("Flat".to_owned()),
+            "ivf-flat" => faiss(format!("IVF{},Flat", value("nlist"))),
+            "ivf-pq" => faiss(format!("IVF{},PQ{}x{}", value("nlist"), value("m"), value("bits"))),
+            "lsh" => faiss(format!("LSH{}", value("bits"))),
+            "fast-scan" => faiss(format!("IVF{},PQ{}x4fs,RFlat", value("nlist"), value("m"))),
+            _ => Engine::Faiss {
+                factory: format!("HNSW{},Flat", value("M")),
+                ef_construction: Some(value("efConstruction")),
+            },
+        };
+        let mut name = family.to_owned();
+        for (parameter, value) in &build {
+            name += &format!(":{parameter}={value}");
+        }
+        Self { name, engine, grid }.checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        let combinations = self.grid.iter().map(|(_, values)| values.len()).product::<usize>();
+        if combinations > MOST_SETTINGS {
+            let expected = format!("at most {MOST_SETTINGS} combinations of search parameters");
+            return Err(wrong(expected, &format!("{} in {}", count(combinations), self.name)));
+        }
+        Ok(self)
+    }
+
+    /// Every combination of the search parameters, the last one changing fastest.
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut settings = vec![Setting::default()];
+        for (name, values) in &self.grid {
+            settings = settings
+                .iter()
+                .flat_map(|setting| {
+                    values.iter().map(|&value| {
+                        let mut longer = setting.clone();
+                        longer.0.push((name.clone(), value));
+                        longer
+                    })
+                })
+                .collect();
+        }
+        settings
+    }
+
+    /// Whether it needs a library that this build may lack.
+    pub fn needs_faiss(&self) -> bool {
+        matches!(self.engine, Engine::Faiss { .. } | Engine::FaissFile { .. })
+    }
+
+    /// Whether another order of the docs can make another index.
+    pub fn depends_on_order(&self) -> bool {
+        matches!(self.engine, Engine::Hyperplane { .. } | Engine::Faiss { .. })
+    }
+}
+
+fn file_engine(path: &Path) -> Option<Engine> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "faiss" | "index" => Some(Engine::FaissFile { path: path.to_owned() }),
+        "ann" => Some(Engine::AnnoyFile { path: path.to_owned() }),
+        _ => None,
+    }
+}
+
+/// Bytes of a product-quantised code: the largest divisor of the dim that leaves 8 dimensions or more a byte.
+fn default_subquantizers(dim: usize) -> usize {
+    (1..=(dim / 8).max(1)).rev().find(|m| dim.is_multiple_of(*m)).unwrap_or(1)
+}
+
+/// Reads `name=value,value`.
+fn parameter(part: &str) -> Result<(String, Vec<u64>)> {
+    let expected = || "name=value or name=value,value with whole numbers".to_owned();
+    let (name, values) = part.split_once('=').ok_or_else(|| wrong(expected(), part))?;
+    let values: Option<Vec<u64>> = values.split(',').map(|value| value.parse().ok()).collect();
+    let mut values = values.filter(|_| !name.is_empty()).ok_or_else(|| wrong(expected(), part))?;
+    let mut seen = Vec::new();
+    values.retain(|value| {
+        !seen.contains(value) && {
+            seen.push(*value);
+            true
+        }
+    });
+    Ok((name.to_owned(), values))
+}
+
+fn take_one(grid: &mut Vec<(String, Vec<u64>)>, name: &str, text: &str) -> Result<Option<u64>> {
+    let Some(place) = grid.iter().position(|(given, _)| given == name) else { return Ok(None) };
+    let (_, values) = grid.remove(place);
+    match values[..] {
+        [one] => Ok(Some(one)),
+        _ => Err(wrong(format!("one value of {name}: it belongs to the build"), text)),
+    }
+}
+
+fn wrong(expected: String, found: &str) -> Error {
+    Error::Parameter { name: "index", expected, found: format!("{found:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Candidate {
+        Candidate::parse(text, 384).expect(text)
+    }
+
+    #[test]
+    fn families_become_factory_strings() {
+        let factory = |text: &str| match parse(text).engine {
+            Engine::Faiss { factory, .. } => factory,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(factory("flat"), "Flat");
+        assert_eq!(factory("ivf-flat:nlist=100"), "IVF100,Flat");
+        assert_eq!(factory("ivf-pq:m=48:nlist=64:bits=4"), "IVF64,PQ48x4");
+        assert_eq!(factory("ivf-pq"), "IVF256,PQ48x8");
+        assert_eq!(factory("hnsw:M=32"), "HNSW32,Flat");
+        assert_eq!(factory("lsh"), "LSH512");
+        assert_eq!(factory("fast-scan:m=96"), "IVF256,PQ96x4fs,RFlat");
+        assert_eq!(factory("faiss:OPQ16_64,IVF256,PQ16:nprobe=4"), "OPQ16_64,IVF256,PQ16");
+        assert_eq!(parse("hnsw:efSearch=8").name, "hnsw:M=16:efConstruction=40");
+        assert_eq!(parse("a/b.ann:search_k=7").engine, Engine::AnnoyFile { path: "a/b.ann".into() });
+    }
+
+    #[test]
+    fn every_combination_of_search_parameters_is_a_setting() {
+        let settings = parse("fast-scan:nprobe=1,2:k_factor_rf=4,8,4").settings();
+        let shown: Vec<String> = settings.iter().map(Setting::to_string).collect();
+        assert_eq!(
+            shown,
+            ["nprobe=1:k_factor_rf=4", "nprobe=1:k_factor_rf=8", "nprobe=2:k_factor_rf=4", "nprobe=2:k_factor_rf=8"]
+        );
+        assert_eq!(parse("exact").settings(), [Setting::default()]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (text, told) in [
+            ("hnws", "a family (exact,"),
+            ("hnsw:m=4", "a parameter of hnsw: M, efConstruction, efSearch"),
+            ("hnsw:M=4,8", "one value of M"),
+            ("ivf-flat:nprobe=x", "whole numbers"),
+            ("exact:k=3", "exact without parameters"),
+            ("faiss:", "faiss:FACTORY"),
+            ("faiss:nprobe=3", "faiss:FACTORY"),
+            ("hyperplane:hashes=64", "1 to 32 hashes"),
+        ] {
+            let error = Candidate::parse(text, 8).expect_err(text).to_string();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The parent's side of a child process: starts it, listens, kills it when cancelled.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use super::worker::{ARGUMENT, Event, Job, MARK, cause_of_death};
+use crate::compute::error::{Error, Result};
+use crate::job::Monitor;
+
+/// How often it is asked whether the user cancelled.
+const PATIENCE: Duration = Duration::from_millis(30);
+/// What is kept of a child's error output.
+const LAST_WORDS: usize = 4096;
+
+/// This program's own file, which is also the child's.
+///
+/// # Errors
+/// A system that does not tell.
+pub fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(Error::read(Path::new("knnscope")))
+}
+
+/// A child that is killed when it is forgotten.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Runs a job in a child process; `on_event` hears what it tells, except progress, which goes to `monitor`.
+///
+/// # Errors
+/// What the child could not do; its death, with the likely cause; cancelled, then it was killed.
+pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+    monitor.check()?;
+    let threads = job.threads.to_string();
+    let child = Command::new(program)
+        .arg(ARGUMENT)
+        .env("RAYON_NUM_THREADS", &threads)
+        .env("OMP_NUM_THREADS", &threads)
+        // Two libraries that spin for the same cores bring each other to a standstill.
+        .env("OPENBLAS_NUM_THREADS", &threads)
+        .env("OMP_WAIT_POLICY", "passive")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Error::read(program))?;
+    let mut child = Guarded(child);
+    let (Some(mut stdin), Some(stdout), Some(mut stderr)) =
+        (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take())
+    else {
+        return Err(Error::Index { what: "the index process has no pipes".to_owned() });
+    };
+    let line = serde_json::to_string(job).map_err(|error| Error::Index { what: error.to_string() })?;
+    // A child that died at once tells more by its end.
+    writeln!(stdin, "{line}").ok();
+    drop(stdin);
+    let words = std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        let mut part = [0; 1024];
+        while let Ok(count @ 1..) = stderr.read(&mut part) {
+            kept.extend_from_slice(&part[..count]);
+            let surplus = kept.len().saturating_sub(LAST_WORDS);
+            kept.drain(..surplus);
+        }
+        String::from_utf8_lossy(&kept).into_owned()
+    });
+    let (sender, events) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
+            let event = line.strip_prefix(MARK).and_then(|event| serde_json::from_str(event).ok());
+            if event.is_some_and(|event: Event| sender.send(event).is_err()) {
+                return;
+            }
+        }
+    });
+    let mut stage = String::new();
+    let mut told = 0;
+    let mut failure = None;
+    loop {
+        monitor.check()?;
+        match events.recv_timeout(PATIENCE) {
+            Ok(Event::Progress { label, unit, done, total }) => {
+                let this = format!("{label} {total}");
+                if stage != this || done < told {
+                    monitor.begin(&label, unit_of(&unit), total);
+                    (stage, told) = (this, 0);
+                }
+                monitor.advance(done - told)?;
+                told = done;
+            }
+            Ok(Event::Failed { message, is_wrong_use }) => {
+                let what = format!("{}: {message}", job.candidate);
+                failure = Some(if is_wrong_use { Error::IndexUse { what } } else { Error::Index { what } });
+            }
+            Ok(event) => on_event(event)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    // Its output is closed, but it may still hang: cancelling must work until it is gone.
+    let status = loop {
+        monitor.check()?;
+        match child.0.try_wait().map_err(Error::read(program))? {
+            Some(status) => break status,
+            None => std::thread::sleep(PATIENCE),
+        }
+    };
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    if status.success() {
+        return Ok(());
+    }
+    let cause = cause_of_death(status.signal(), &words.join().unwrap_or_default(), job);
+    Err(Error::Index { what: format!("{}: the index process died: {cause}", job.candidate) })
+}
+
+/// Units of monitors live as long as the program.
+fn unit_of(unit: &str) -> &'static str {
+    ["docs", "queries", "query × doc pairs", "tiles"].into_iter().find(|known| *known == unit).unwrap_or("steps")
+}

@@ -1,0 +1,322 @@
+//! The child process: builds one index, searches it with every setting, tells what happens line by line.
+//!
+//! Jobs come on standard input, events go to standard output, both as JSON. What is found goes to files, so that a
+//! child that dies later loses nothing of it.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use serde::{Deserialize, Serialize};
+
+use super::annoy::AnnoyFile;
+use super::baselines::{Exact, Precomputed};
+use super::candidate::{Candidate, Engine, Setting};
+use super::hyperplane::Hyperplanes;
+use super::neighbours::Found;
+use super::truth::{Arena, Question};
+use super::{Index, NONE};
+use crate::compute::atomic_file::write_atomically;
+use crate::compute::error::{Error, Result};
+use crate::compute::figures::{bytes, count};
+use crate::compute::random::Random;
+use crate::job::Monitor;
+
+/// The argument with which this program becomes a child.
+pub const ARGUMENT: &str = "index-worker";
+/// Begins every line of events; libraries may print lines of their own.
+pub const MARK: &str = "@knnscope ";
+/// Memory beside the index: the program, its threads, a batch of vectors.
+const OWN_BYTES: u64 = 512 << 20;
+/// Queries that are asked before any is timed.
+const WARM_UP: usize = 50;
+
+/// What a child is to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    pub docs: PathBuf,
+    pub queries: PathBuf,
+    pub dim: usize,
+    pub num_docs: usize,
+    pub num_queries: usize,
+    pub metric: String,
+    pub top_k: usize,
+    /// As [`Candidate::name`].
+    pub candidate: String,
+    /// Search settings, with where to put what each finds.
+    pub searches: Vec<(Setting, PathBuf)>,
+    /// Threads for building, and for searching all queries at once.
+    pub threads: usize,
+    /// Order of the docs, and what is drawn at random; 0 for the order of the file.
+    pub seed: u64,
+    /// Memory that the index may take.
+    pub memory_bytes: u64,
+    /// Where to write the index, if it is to be kept.
+    pub save: Option<PathBuf>,
+    /// Where the index may be written to tell its size on disk.
+    pub scratch: PathBuf,
+}
+
+/// What a child tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// A stage with its total, and what of it is done.
+    Progress {
+        label: String,
+        unit: String,
+        done: u64,
+        total: u64,
+    },
+    Built(Built),
+    /// The search of this index in [`Job::searches`] is done, and its files are written.
+    Searched(usize, Searched),
+    /// Why it ends, and whether the user asked for something that cannot be.
+    Failed {
+        message: String,
+        is_wrong_use: bool,
+    },
+}
+
+/// What building took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Built {
+    pub train_secs: f64,
+    pub build_secs: f64,
+    /// Memory that the process took for it.
+    pub memory_bytes: u64,
+    /// Size of its file, if it has a file form.
+    pub disk_bytes: Option<u64>,
+    pub docs: usize,
+}
+
+/// What searching took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Searched {
+    /// Seconds of all queries, one after another on one thread.
+    pub one_thread_secs: f64,
+    /// Seconds of all queries at once on all threads.
+    pub all_threads_secs: f64,
+    /// Distances computed on one thread, where the index tells.
+    pub distance_computations: Option<u64>,
+}
+
+/// Where the seconds of each query are kept beside its neighbour file: float32, little-endian.
+pub fn latencies_beside(neighbours: &Path) -> PathBuf {
+    neighbours.with_extension("latencies")
+}
+
+/// Does the job on `input`; for `main`. Returns whether it succeeded.
+pub fn run(input: &mut dyn BufRead, output: &mut (dyn Write + Send)) -> bool {
+    // If the parent dies, nobody would stop this.
+    set_parent_process_death_signal(Some(Signal::KILL)).ok();
+    let mut line = String::new();
+    let job = match input.read_line(&mut line).map_err(|error| error.to_string()) {
+        Ok(_) => serde_json::from_str::<Job>(&line).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    let job = match job {
+        Ok(job) => job,
+        Err(error) => {
+            let message = format!("{ARGUMENT} is started by knnscope itself, with a job on its input ({error})");
+            tell(output, &Event::Failed { message, is_wrong_use: true });
+            return false;
+        }
+    };
+    let limit = Some(job.memory_bytes.saturating_add(OWN_BYTES));
+    setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit }).ok();
+    let (monitor, is_done) = (Monitor::new(), AtomicBool::new(false));
+    let output = std::sync::Mutex::new(output);
+    let say = |event: &Event| {
+        let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tell(&mut **output, event);
+    };
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut last = None;
+            while !is_done.load(Ordering::Relaxed) {
+                let progress = monitor.progress();
+                let event = Event::Progress {
+                    label: progress.stage.clone(),
+                    unit: progress.unit.to_owned(),
+                    done: progress.done,
+                    total: progress.total,
+                };
+                if last.as_ref() != Some(&event) {
+                    say(&event);
+                    last = Some(event);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let outcome = work(&job, &monitor, &say);
+        is_done.store(true, Ordering::Relaxed);
+        outcome
+    });
+    if let Err(error) = &outcome {
+        say(&Event::Failed { message: error.to_string(), is_wrong_use: error.is_wrong_use() });
+    }
+    outcome.is_ok()
+}
+
+fn tell(output: &mut dyn Write, event: &Event) {
+    if let Ok(line) = serde_json::to_string(event) {
+        // A parent that is gone has killed this already.
+        writeln!(output, "{MARK}{line}").and_then(|()| output.flush()).ok();
+    }
+}
+
+fn work(job: &Job, monitor: &Monitor, say: &dyn Fn(&Event)) -> Result<()> {
+    let question = Question {
+        docs: job.docs.clone(),
+        queries: job.queries.clone(),
+        dim: job.dim,
+        num_docs: Some(job.num_docs),
+        num_queries: Some(job.num_queries),
+        top_k: job.top_k,
+        metric: job.metric.parse()?,
+        memory_budget: job.memory_bytes,
+    };
+    let candidate = Candidate::parse(&job.candidate, job.dim)?;
+    let arena = Arena::open(&question)?;
+    let order = match job.seed {
+        0 => (0..arena.num_docs as u32).collect(),
+        seed => Random::stream(seed, 0x006f_7264_6572).order(arena.num_docs),
+    };
+    let before = own_memory();
+    let mut index = open(&candidate.engine, &arena, job)?;
+    let started = Instant::now();
+    index.use_threads(job.threads);
+    index.train(arena.indexed(), monitor)?;
+    let train_secs = started.elapsed().as_secs_f64();
+    index.build(arena.indexed(), &order, monitor)?;
+    let build_secs = started.elapsed().as_secs_f64() - train_secs;
+    drop(order);
+    let memory_bytes = own_memory().saturating_sub(before);
+    if index.len() > arena.num_docs {
+        let what = format!(
+            "holds {} docs, but only {} are searched. Choose the docs it was built from (--docs, --num-docs)",
+            count(index.len()),
+            count(arena.num_docs)
+        );
+        return Err(Error::Neighbours { what, path: job.candidate.clone().into() });
+    }
+    let disk_bytes = size_on_disk(&mut *index, job)?;
+    say(&Event::Built(Built { train_secs, build_secs, memory_bytes, disk_bytes, docs: index.len() }));
+    for (place, (setting, path)) in job.searches.iter().enumerate() {
+        for (name, value) in &setting.0 {
+            index.set(name, *value)?;
+        }
+        let (found, searched) = search(&mut *index, &arena, job, &setting.to_string(), monitor)?;
+        let latencies: Vec<u8> = found.latencies.iter().flatten().flat_map(|secs| secs.to_le_bytes()).collect();
+        write_atomically(&latencies_beside(path), &latencies)?;
+        found.write(path)?;
+        say(&Event::Searched(place, searched));
+    }
+    Ok(())
+}
+
+fn open<'a>(engine: &Engine, arena: &'a Arena, job: &Job) -> Result<Box<dyn Index + 'a>> {
+    Ok(match engine {
+        Engine::Exact => Box::new(Exact::new(arena)),
+        Engine::Precomputed => Box::new(Precomputed::new(arena, job.memory_bytes)),
+        Engine::Hyperplane { tables, hashes } => {
+            Box::new(Hyperplanes::new(arena.indexed(), *tables, *hashes, job.seed))
+        }
+        Engine::AnnoyFile { path } => Box::new(AnnoyFile::open(path, job.dim, arena.metric)?),
+        #[cfg(feature = "faiss")]
+        Engine::Faiss { factory, ef_construction } => {
+            Box::new(super::faiss::FaissIndex::new(factory, job.dim, arena.metric, *ef_construction)?)
+        }
+        #[cfg(feature = "faiss")]
+        Engine::FaissFile { path } => Box::new(super::faiss::FaissIndex::open(path, job.dim, arena.metric)?),
+        #[cfg(not(feature = "faiss"))]
+        Engine::Faiss { .. } | Engine::FaissFile { .. } => {
+            let what = "this knnscope was built without FAISS. Build it with its default features".to_owned();
+            return Err(Error::Index { what });
+        }
+    })
+}
+
+fn size_on_disk(index: &mut dyn Index, job: &Job) -> Result<Option<u64>> {
+    let path = job.save.as_deref().unwrap_or(&job.scratch);
+    if !index.save(path)? {
+        if job.save.is_some() {
+            let what = format!("{} has no file form. Choose a family of FAISS", job.candidate);
+            return Err(Error::Index { what });
+        }
+        return Ok(None);
+    }
+    let size = std::fs::metadata(path).map_err(Error::read(path))?.len();
+    if job.save.is_none() {
+        std::fs::remove_file(path).map_err(Error::write(path))?;
+    }
+    Ok(Some(size))
+}
+
+fn search(
+    index: &mut dyn Index,
+    arena: &Arena,
+    job: &Job,
+    setting: &str,
+    monitor: &Monitor,
+) -> Result<(Found, Searched)> {
+    let (queries, k) = (arena.num_queries, job.top_k);
+    let mut ids = vec![NONE; queries * k];
+    let mut latencies = Vec::with_capacity(queries);
+    index.use_threads(1);
+    for (query, ids) in ids.chunks_mut(k).enumerate().take(WARM_UP) {
+        index.search(query, arena.queries.row(query), k, ids)?;
+    }
+    monitor.begin("searching", "queries", queries as u64);
+    monitor.set_detail(setting);
+    let before = index.distance_computations();
+    let mut one_thread_secs = 0.0;
+    for (query, ids) in ids.chunks_mut(k).enumerate() {
+        let asked = arena.queries.row(query);
+        let started = Instant::now();
+        index.search(query, asked, k, ids)?;
+        let secs = started.elapsed().as_secs_f64();
+        one_thread_secs += secs;
+        latencies.push(secs as f32);
+        monitor.advance(1)?;
+    }
+    let distance_computations = index.distance_computations().zip(before).map(|(after, before)| after - before);
+    index.use_threads(job.threads);
+    let mut again = vec![NONE; queries * k];
+    let started = Instant::now();
+    index.search(0, arena.asked(), k, &mut again)?;
+    let all_threads_secs = started.elapsed().as_secs_f64();
+    let found = Found { k, ids, latencies: Some(latencies) };
+    Ok((found, Searched { one_thread_secs, all_threads_secs, distance_computations }))
+}
+
+/// Anonymous memory of this process, in bytes.
+fn own_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
+
+/// Why a child that ended without a word may have done so.
+pub fn cause_of_death(signal: Option<i32>, stderr: &str, job: &Job) -> String {
+    let memory = bytes(job.memory_bytes);
+    let ran_out = ["bad_alloc", "memory allocation of", "out of memory", "Cannot allocate memory", "capacity overflow"];
+    if ran_out.iter().any(|words| stderr.contains(words)) {
+        return format!(
+            "it needs more memory than it may take ({memory}). Raise --index-memory, or choose a smaller index"
+        );
+    }
+    let how = match signal {
+        Some(9) => "it was killed (by the system if memory ran out)".to_owned(),
+        Some(11 | 7) => "it touched memory that is not its own (signal 11)".to_owned(),
+        Some(6) => "it gave up (abort)".to_owned(),
+        Some(signal) => format!("it was ended by signal {signal}"),
+        None => "it ended without a word".to_owned(),
+    };
+    let last = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    let said = if last.is_empty() { String::new() } else { format!("; its last words: {last}") };
+    format!("{how}{said}. If it read an index file, that file may be damaged")
+}
