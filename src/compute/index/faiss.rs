@@ -188,13 +188,15 @@ impl Index for FaissIndex {
 }
 
 /// The kinds of which factory strings are made; # stands for a number.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 21] = [
     "Flat",
     "IVF#",
     "IVF#_HNSW#",
     "PQ#",
     "PQ#x#",
     "PQ#x#fs",
+    "PQ#np",
+    "PQ#x#np",
     "HNSW#",
     "LSH",
     "LSH#",

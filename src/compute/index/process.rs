@@ -45,8 +45,8 @@ pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMu
         .arg(ARGUMENT)
         .env("RAYON_NUM_THREADS", &threads)
         .env("OMP_NUM_THREADS", &threads)
-        // Two libraries that spin for the same cores bring each other to a standstill.
-        .env("OPENBLAS_NUM_THREADS", &threads)
+        // FAISS calls it from its own threads; threads within threads bring training to a standstill.
+        .env("OPENBLAS_NUM_THREADS", "1")
         .env("OMP_WAIT_POLICY", "passive")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
