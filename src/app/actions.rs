@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::command::{Command, Pick, Work};
+use super::lab::LabCommand;
 use super::sparsity::SparsityCommand;
 use super::state::{self, ExportForm, ExportKind, Settings};
 use super::theme::Theme;
@@ -86,9 +87,11 @@ impl App {
             Command::Cancel(Work::Exporting) => self.jobs.export.cancel(),
             Command::Cancel(Work::Uniqueness) => self.uniqueness.jobs.cancel(),
             Command::Cancel(Work::Sparsity) => self.sparsity.jobs.cancel(),
+            Command::Cancel(Work::Lab) => self.lab.jobs.cancel(),
             Command::ShowPage(page) => session.page = page,
             Command::Uniqueness(command) => self.carry_out_uniqueness(command, ctx),
             Command::Sparsity(command) => self.carry_out_sparsity(command, ctx),
+            Command::Lab(command) => self.carry_out_lab(command, ctx),
         }
     }
 
@@ -102,6 +105,10 @@ impl App {
         }
         for path in paths {
             let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            if path.is_dir() && crate::compute::index::session::Lab::is_in(&path) {
+                self.carry_out_lab(LabCommand::Open(path), ctx);
+                continue;
+            }
             if name == MANIFEST_NAME || path.is_dir() {
                 self.open_results(path, ctx);
                 continue;
@@ -121,9 +128,15 @@ impl App {
             }
             let form = &mut self.session.form;
             let text = path.to_string_lossy().into_owned();
+            let lab = self.session.page == state::Page::Lab;
             let is_queries =
                 name.contains("quer") || (!name.contains("doc") && !form.docs.is_empty() && form.queries.is_empty());
-            let pick = if is_queries { Pick::Queries } else { Pick::Docs };
+            let pick = match (is_queries, lab) {
+                (true, false) => Pick::Queries,
+                (false, false) => Pick::Docs,
+                (true, true) => Pick::LabQueries,
+                (false, true) => Pick::LabDocs,
+            };
             if name.ends_with(".vec") {
                 self.accept_pick(pick, path);
             } else {
@@ -185,6 +198,7 @@ impl App {
             Pick::ExportPlace => self.session.export_dialog.as_ref().map_or(&form.output, |dialog| &dialog.path),
             Pick::Embeddings | Pick::Dataset | Pick::Selection | Pick::UniquenessPlace => self.uniqueness.near_path(),
             Pick::Matrices | Pick::MatrixFolder | Pick::Database | Pick::SparsityPlace => self.sparsity.near_path(pick),
+            Pick::LabDocs | Pick::LabQueries | Pick::LabFolder | Pick::LabPlace => self.lab.near_path(pick),
         };
         let near = PathBuf::from(near);
         let start = near.parent().map(Path::to_owned);
@@ -220,6 +234,7 @@ impl App {
             }
             Pick::Database => self.sparsity.set_database(&path),
             Pick::SparsityPlace => self.sparsity.set_save_path(&path),
+            Pick::LabDocs | Pick::LabQueries | Pick::LabFolder | Pick::LabPlace => self.lab.accept(pick, &path),
         }
     }
 

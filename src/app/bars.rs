@@ -20,6 +20,7 @@ pub fn top_bar(app: &mut App, ui: &mut egui::Ui) {
             (Page::Distribution, "Distribution", "How the scores of nearest neighbours are distributed (Ctrl+1)"),
             (Page::Uniqueness, "Uniqueness", "How isolated or redundant each sample is (Ctrl+2)"),
             (Page::Sparsity, "Sparsity", "How alike the features of pruned matrices are (Ctrl+3)"),
+            (Page::Lab, "Index lab", "What approximate indexes lose against the exact answer (Ctrl+4)"),
         ] {
             if ui.selectable_label(app.session.page == page, name).on_hover_text(hint).clicked() {
                 app.commands.push(Command::ShowPage(page));
@@ -29,6 +30,7 @@ pub fn top_bar(app: &mut App, ui: &mut egui::Ui) {
         let is_distribution = app.session.page == Page::Distribution;
         let (title, hint) = match (&app.session.digest, app.session.is_demo) {
             _ if app.session.page == Page::Uniqueness => app.uniqueness.title(),
+            _ if app.session.page == Page::Lab => app.lab.title(),
             _ if !is_distribution => app.sparsity.title(),
             (Some(_), true) => (demo::ABOUT.to_owned(), "Choose your own docs and queries at the left".to_owned()),
             (Some(digest), false) => {
@@ -78,7 +80,7 @@ pub fn top_bar(app: &mut App, ui: &mut egui::Ui) {
 }
 
 pub fn status_line(app: &mut App, ui: &mut egui::Ui) {
-    let App { jobs, session, theme, commands, notices, uniqueness, sparsity, .. } = app;
+    let App { jobs, session, theme, commands, notices, uniqueness, sparsity, lab, .. } = app;
     let work = [
         (Work::Scoring, jobs.scoring.progress()),
         (Work::Exporting, jobs.export.progress()),
@@ -87,6 +89,7 @@ pub fn status_line(app: &mut App, ui: &mut egui::Ui) {
         (Work::Reading, jobs.selection.progress().filter(|progress| progress.elapsed_secs > 0.3)),
         (Work::Uniqueness, uniqueness.jobs.progress()),
         (Work::Sparsity, sparsity.jobs.progress()),
+        (Work::Lab, lab.jobs.progress()),
     ];
     let mut idle = true;
     for (work, progress) in work {

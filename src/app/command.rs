@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::lab::LabCommand;
 use super::sparsity::SparsityCommand;
 use super::state::{ExportKind, Page};
 use super::uniqueness::{Save, UniquenessCommand};
@@ -43,6 +44,7 @@ pub enum Command {
     ShowPage(Page),
     Uniqueness(UniquenessCommand),
     Sparsity(SparsityCommand),
+    Lab(LabCommand),
 }
 
 impl Command {
@@ -73,6 +75,10 @@ pub enum Pick {
     MatrixFolder,
     Database,
     SparsityPlace,
+    LabDocs,
+    LabQueries,
+    LabFolder,
+    LabPlace,
 }
 
 /// Long work that can be cancelled.
@@ -83,6 +89,7 @@ pub enum Work {
     Exporting,
     Uniqueness,
     Sparsity,
+    Lab,
 }
 
 /// The commands of the palette: name, shortcut, command.
@@ -108,6 +115,10 @@ pub fn palette() -> Vec<(&'static str, &'static str, Command)> {
         ("Distribution view", "Ctrl+1", Command::ShowPage(Page::Distribution)),
         ("Uniqueness view", "Ctrl+2", Command::ShowPage(Page::Uniqueness)),
         ("Sparsity view", "Ctrl+3", Command::ShowPage(Page::Sparsity)),
+        ("Index lab", "Ctrl+4", Command::ShowPage(Page::Lab)),
+        ("Fill in the demo data in the index lab", "", Command::Lab(LabCommand::FillDemo)),
+        ("Run indexes", "", Command::Lab(LabCommand::Start)),
+        ("Save the table of the index lab…", "", Command::Lab(LabCommand::AskSave)),
         ("Choose embeddings…", "", Command::Pick(Pick::Embeddings)),
         ("Choose dataset…", "", Command::Pick(Pick::Dataset)),
         ("Score samples", "Ctrl+Enter in its view", Command::Uniqueness(UniquenessCommand::Start)),
@@ -139,6 +150,7 @@ pub fn from_keys(ctx: &egui::Context, page: Page) -> Vec<Command> {
         (Modifiers::COMMAND, Key::Num1, Command::ShowPage(Page::Distribution)),
         (Modifiers::COMMAND, Key::Num2, Command::ShowPage(Page::Uniqueness)),
         (Modifiers::COMMAND, Key::Num3, Command::ShowPage(Page::Sparsity)),
+        (Modifiers::COMMAND, Key::Num4, Command::ShowPage(Page::Lab)),
     ];
     let plain = match page {
         Page::Distribution => {
@@ -192,6 +204,14 @@ pub fn from_keys(ctx: &egui::Context, page: Page) -> Vec<Command> {
                 (Key::ArrowLeft, Command::Sparsity(SparsityCommand::StepGroup(-1))),
                 (Key::ArrowRight, Command::Sparsity(SparsityCommand::StepGroup(1))),
             ]
+        }
+        Page::Lab => {
+            with_ctrl.extend([
+                (Modifiers::COMMAND, Key::O, Command::Pick(Pick::Results)),
+                (Modifiers::COMMAND, Key::Enter, Command::Lab(LabCommand::Start)),
+                (Modifiers::COMMAND, Key::S, Command::Lab(LabCommand::AskSave)),
+            ]);
+            Vec::new()
         }
     };
     ctx.input_mut(|input| {

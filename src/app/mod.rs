@@ -8,6 +8,7 @@ mod distribution;
 mod fields;
 mod grid;
 mod icons;
+mod lab;
 mod notices;
 mod paint;
 mod palette_window;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use command::Command;
+pub use lab::{Lab, LabCommand};
 use notices::Notices;
 pub use sparsity::{Sparsity, SparsityCommand};
 pub use state::{Page, Settings};
@@ -45,6 +47,8 @@ pub struct AppOptions {
     pub settings: Option<PathBuf>,
     /// Where the demo is unpacked and scored.
     pub demo_home: PathBuf,
+    /// The program that becomes the child of the index lab; `None` for this one.
+    pub program: Option<PathBuf>,
 }
 
 /// Opens the window on `paths` and stays until it is closed.
@@ -59,7 +63,7 @@ pub fn run(paths: Vec<PathBuf>) -> Result<(), String> {
     if !has_display {
         return Err(format!("no display: neither WAYLAND_DISPLAY nor DISPLAY is set. {advice}"));
     }
-    let options = AppOptions { paths, settings: Settings::path(), demo_home: demo::home() };
+    let options = AppOptions { paths, settings: Settings::path(), demo_home: demo::home(), program: None };
     let icon = image::load_from_memory(include_bytes!("../../assets/icon.png")).map(|icon| icon.to_rgba8());
     let mut viewport = egui::ViewportBuilder::default()
         .with_app_id("knnscope")
@@ -83,6 +87,7 @@ pub struct App {
     session: Session,
     uniqueness: Uniqueness,
     sparsity: Sparsity,
+    lab: Lab,
     jobs: Jobs,
     notices: Notices,
     theme: Theme,
@@ -107,6 +112,7 @@ impl App {
             session: Session::new(&settings),
             uniqueness: Uniqueness::new(settings.bins),
             sparsity: Sparsity::new(),
+            lab: Lab::default(),
             saved_settings: settings.clone(),
             settings,
             options,
@@ -135,6 +141,7 @@ impl App {
         }
         self.step_uniqueness(ctx, now);
         self.step_sparsity(ctx);
+        self.step_lab(ctx);
         self.review_form(ctx, now);
         self.digest_fresh_runs(ctx);
         self.select_scores_in_view(ctx);
@@ -148,7 +155,11 @@ impl App {
         if let Some(secs) = wait {
             ctx.request_repaint_after(Duration::from_secs_f64(secs));
         }
-        if self.jobs.is_busy() || self.uniqueness.jobs.is_busy() || self.sparsity.jobs.is_busy() {
+        if self.jobs.is_busy()
+            || self.uniqueness.jobs.is_busy()
+            || self.sparsity.jobs.is_busy()
+            || self.lab.jobs.is_busy()
+        {
             ctx.request_repaint_after(Duration::from_millis(100));
         }
     }
@@ -235,6 +246,7 @@ impl eframe::App for App {
             && self.session.export_dialog.is_none()
             && !self.uniqueness.is_asking()
             && !self.sparsity.is_asking()
+            && !self.lab.is_asking()
             && !egui::Popup::is_any_open(ui.ctx())
         {
             let keys = command::from_keys(ui.ctx(), self.session.page);
@@ -251,6 +263,7 @@ impl eframe::App for App {
             Page::Distribution => distribution::show(self, ui),
             Page::Uniqueness => uniqueness::show(self, ui),
             Page::Sparsity => sparsity::show(self, ui),
+            Page::Lab => lab::show(self, ui),
         }
         self.notices.show_latest(ui, &self.theme, &mut self.commands);
         let mut open = self.session.notices_open;
@@ -296,6 +309,7 @@ impl App {
             || self.jobs.frame.is_busy()
             || self.uniqueness.jobs.is_busy()
             || self.sparsity.jobs.is_busy()
+            || self.lab.jobs.is_busy()
     }
 
     /// The newest notice.
@@ -316,6 +330,11 @@ impl App {
     /// The sparsity view.
     pub fn sparsity(&self) -> &Sparsity {
         &self.sparsity
+    }
+
+    /// The index lab.
+    pub fn lab(&self) -> &Lab {
+        &self.lab
     }
 
     /// Does `command` as a button would.

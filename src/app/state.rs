@@ -239,6 +239,7 @@ pub enum Page {
     Distribution,
     Uniqueness,
     Sparsity,
+    Lab,
 }
 
 /// Everything that is on screen and not saved.

@@ -289,9 +289,13 @@ fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)
         dialog = dialog.set_directory(folder);
     }
     let path = match pick {
-        Pick::Docs => dialog.set_title("Choose doc vectors").add_filter("vectors", &["vec"]).pick_file(),
-        Pick::Queries => dialog.set_title("Choose query vectors").add_filter("vectors", &["vec"]).pick_file(),
-        Pick::OutputFolder => dialog.set_title("Choose the folder for the results").pick_folder(),
+        Pick::Docs | Pick::LabDocs => {
+            dialog.set_title("Choose doc vectors").add_filter("vectors", &["vec"]).pick_file()
+        }
+        Pick::Queries | Pick::LabQueries => {
+            dialog.set_title("Choose query vectors").add_filter("vectors", &["vec"]).pick_file()
+        }
+        Pick::OutputFolder | Pick::LabFolder => dialog.set_title("Choose the folder for the results").pick_folder(),
         Pick::Results => dialog.set_title("Open a results folder").pick_folder(),
         Pick::Embeddings => dialog.set_title("Choose embeddings").add_filter("embeddings", &["npy", "vec"]).pick_file(),
         Pick::Dataset => {
@@ -304,7 +308,7 @@ fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)
         }
         Pick::MatrixFolder => dialog.set_title("Choose a folder of pruned matrices").pick_folder(),
         Pick::Database => dialog.set_title("Choose the DuckDB file").set_file_name(name).save_file(),
-        Pick::ExportPlace | Pick::UniquenessPlace | Pick::SparsityPlace => {
+        Pick::ExportPlace | Pick::UniquenessPlace | Pick::SparsityPlace | Pick::LabPlace => {
             dialog.set_title("Export as").set_file_name(name).save_file()
         }
     }?;

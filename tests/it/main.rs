@@ -4,6 +4,8 @@ mod bad_input;
 mod command_line;
 mod exactness;
 mod golden;
+mod index_lab;
+mod lab_window;
 mod layering;
 mod real_window;
 mod resume;

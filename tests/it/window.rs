@@ -22,6 +22,7 @@ impl Window {
             paths,
             settings: Some(home.path().join("settings.json")),
             demo_home: home.path().join("demo"),
+            program: Some(env!("CARGO_BIN_EXE_knnscope").into()),
         };
         let harness = Harness::builder()
             .with_size([1440.0, 900.0])

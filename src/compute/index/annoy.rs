@@ -150,8 +150,11 @@ impl AnnoyFile {
             } else {
                 self.vector(place, &mut values);
                 let mut side: f32 = values.iter().zip(query).map(|(a, b)| a * b).sum();
-                if self.metric == Metric::Euclidean {
-                    side += f32::from_le_bytes(self.word(place, 4));
+                match self.metric {
+                    Metric::Euclidean => side += f32::from_le_bytes(self.word(place, 4)),
+                    // The dimension that makes all docs as long as the longest.
+                    Metric::Dot => side += f32::from_le_bytes(self.word(place, 12)).powi(2),
+                    Metric::Cosine => {}
                 }
                 for (child, side) in [(1, side), (0, -side)] {
                     let node = self.named(self.child(place, child))? as u32;

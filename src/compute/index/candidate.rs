@@ -154,6 +154,11 @@ impl Candidate {
         if let Some((_, m)) = build.iter_mut().find(|(name, value)| *name == "m" && *value == 0) {
             *m = default_subquantizers(dim) as u64;
         }
+        // A graph of nodes with one link has no levels; FAISS does not survive it.
+        if let Some((name, _)) = build.iter().find(|(name, value)| *value < if *name == "M" { 2 } else { 1 }) {
+            let least = if *name == "M" { 2 } else { 1 };
+            return Err(wrong(format!("{name} of at least {least}"), text));
+        }
         let value = |wanted: &str| build.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, value)| *value);
         let faiss = |factory: String| Engine::Faiss { factory, ef_construction: None };
         let engine = match family {
@@ -313,6 +318,8 @@ mod tests {
             ("faiss:", "faiss:FACTORY"),
             ("faiss:nprobe=3", "faiss:FACTORY"),
             ("hyperplane:hashes=64", "1 to 32 hashes"),
+            ("hnsw:M=1", "M of at least 2"),
+            ("ivf-flat:nlist=0", "nlist of at least 1"),
         ] {
             let error = Candidate::parse(text, 8).expect_err(text).to_string();
             assert!(error.contains(told), "{text}: {error}");

@@ -32,14 +32,29 @@ pub struct FaissIndex {
     dim: usize,
     /// The row of every entry, where docs came in another order.
     rows: Vec<u32>,
+    /// It came whole from a file.
+    is_file: bool,
 }
+
+const OUT_OF_MEMORY: &str =
+    "it ran out of the memory it may take (or failed without a word). Raise --index-memory, or choose a smaller index";
 
 fn told(error: &faiss::error::Error) -> String {
     let text = error.to_string();
-    // "Error in T f(args) at file:line: what": the last part is for users.
-    let text = text.trim_start_matches("Native faiss error: ");
-    let last = text.rsplit_once("Error: ").map_or(text, |(_, what)| what);
-    last.trim().to_owned()
+    let last = for_users(text.trim_start_matches("Native faiss error: "));
+    // What C++ says when memory runs out, once it went through the C interface.
+    if last == "std::exception" || last == "std::bad_alloc" { OUT_OF_MEMORY.to_owned() } else { last.to_owned() }
+}
+
+/// The part of "Error in function at file:line: Error: what" that is for users.
+fn for_users(text: &str) -> &str {
+    let is_line = |before: &str| {
+        before
+            .rsplit_once(':')
+            .is_some_and(|(_, line)| !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let start = text.match_indices(": ").find(|(place, _)| is_line(&text[..*place])).map_or(0, |(place, _)| place + 2);
+    text[start..].trim_start_matches("Error: ").trim()
 }
 
 fn failed(doing: &str) -> impl FnOnce(faiss::error::Error) -> Error + '_ {
@@ -68,7 +83,7 @@ impl FaissIndex {
                 found: format!("{factory:?} (FAISS: {})", told(&error)),
             }
         })?;
-        let mut made = Self { index, metric, dim, rows: Vec::new() };
+        let mut made = Self { index, metric, dim, rows: Vec::new(), is_file: false };
         if let Some(value) = ef_construction {
             made.set("efConstruction", value)?;
         }
@@ -101,7 +116,7 @@ impl FaissIndex {
                 "it was built for {own}, not for {metric}. Choose that metric, or build it again"
             )));
         }
-        Ok(Self { index, metric, dim, rows: Vec::new() })
+        Ok(Self { index, metric, dim, rows: Vec::new(), is_file: true })
     }
 
     /// The docs of some rows as the index wants them.
@@ -125,7 +140,7 @@ fn normalise(vectors: &mut [f32], dim: usize) {
 
 impl Index for FaissIndex {
     fn train(&mut self, docs: Docs<'_>, monitor: &Monitor) -> Result<()> {
-        if self.index.is_trained() {
+        if self.is_file || self.index.is_trained() {
             return Ok(());
         }
         monitor.begin("training", "docs", 0);
@@ -135,6 +150,9 @@ impl Index for FaissIndex {
     }
 
     fn build(&mut self, docs: Docs<'_>, order: &[u32], monitor: &Monitor) -> Result<()> {
+        if self.is_file {
+            return Ok(());
+        }
         monitor.begin("adding docs", "docs", order.len() as u64);
         for rows in order.chunks(BATCH) {
             let values = self.gather(docs, rows);
@@ -146,6 +164,10 @@ impl Index for FaissIndex {
     }
 
     fn set(&mut self, name: &str, value: u64) -> Result<()> {
+        if value == 0 {
+            let expected = format!("{name} of at least 1");
+            return Err(Error::Parameter { name: "index", expected, found: "0".to_owned() });
+        }
         let space = ParameterSpace::new().map_err(failed("be asked for its parameters"))?;
         space.set_index_parameter(&self.index, name, value as f64).map_err(|error| Error::Parameter {
             name: "index",
@@ -267,6 +289,18 @@ fn edits(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_lose_the_places_of_sources() {
+        let text =
+            "Error in faiss::Index* faiss::read_index(IOReader*, int) at /a/b.cpp:12: Index type 0x1 not recognized";
+        assert_eq!(for_users(text), "Index type 0x1 not recognized");
+        assert_eq!(
+            for_users("Error in void f() at /a/b.cpp:7: Error: 'x > 0' failed: too few"),
+            "'x > 0' failed: too few"
+        );
+        assert_eq!(for_users("could not set parameter nprobe"), "could not set parameter nprobe");
+    }
 
     #[test]
     fn typos_have_a_nearest_factory_string() {

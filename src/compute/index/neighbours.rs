@@ -107,10 +107,11 @@ impl Reader<'_> {
         }
         u32::try_from(id).ok().filter(|&id| (id as usize) < self.num_docs).ok_or_else(|| {
             self.wrong(format!(
-                "query {}, rank {}: doc {id} is out of range; the docs are 0 to {} (−1 for none). Ids must be rows of \
+                "query {}, rank {}: doc {} is out of range; the docs are 0 to {} (−1 for none). Ids must be rows of \
                  the doc file",
                 count(query),
                 count(rank + 1),
+                if id < 0 { id.to_string() } else { grouped(id.unsigned_abs()) },
                 count(self.num_docs - 1)
             ))
         })
@@ -300,7 +301,7 @@ mod tests {
             ("a.ivecs", words(&[2, 3, 1, 2, 9, 10]), "query 1, rank 2: doc 10 is out of range; the docs are 0 to 9"),
             ("a.ivecs", words(&[2, 3, 1, 1, 9, 1]), "query 1: k is 1, before it was 2"),
             ("a.ivecs", words(&[2, 3]), "is no .ivecs file"),
-            ("a.ivecs", Vec::new(), "is empty"),
+            ("a.ivecs", Vec::new(), "it has 0 bytes"),
             ("a.ivecs", words(&[1, 3]), "holds neighbours of 1 query, but 2 are judged"),
             ("a.ibin", words(&[2, 2, 3, 1, 9]), "is no .ibin file"),
             ("a.ibin", words(&[-1, -1, 3, 1, 9]), "is no .ibin file"),

@@ -98,7 +98,9 @@ pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMu
                 told = done;
             }
             Ok(Event::Failed { message, is_wrong_use }) => {
-                let what = format!("{}: {message}", job.candidate);
+                // Errors of index files name them already.
+                let is_named = message.starts_with(&job.candidate);
+                let what = if is_named { message } else { format!("{}: {message}", job.candidate) };
                 failure = Some(if is_wrong_use { Error::IndexUse { what } } else { Error::Index { what } });
             }
             Ok(event) => on_event(event)?,

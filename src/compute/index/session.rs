@@ -18,6 +18,7 @@ use super::truth::{Arena, Question, Truth};
 use super::worker::{Built, Event, Job, Searched, latencies_beside};
 use crate::compute::atomic_file::{temporary_name, write_atomically};
 use crate::compute::error::{Error, Result};
+use crate::compute::exact::ScoreParams;
 use crate::compute::figures::count;
 use crate::job::Monitor;
 
@@ -212,7 +213,7 @@ impl Lab {
             num_queries: Some(manifest.num_queries),
             top_k: manifest.top_k,
             metric: manifest.metric.parse()?,
-            memory_budget: crate::compute::exact::plan::ScoreParams::DEFAULT_MEMORY,
+            memory_budget: ScoreParams::DEFAULT_MEMORY,
         };
         let arena = Arena::open(&question)?;
         if let Some(what) = manifest.difference(&Manifest::of(&question, &arena)?) {
@@ -224,6 +225,11 @@ impl Lab {
         let mut lab = Self { folder: folder.to_owned(), arena, truth, runs: Vec::new(), _lock: None };
         lab.load_runs(monitor)?;
         Ok(lab)
+    }
+
+    /// Lets others write into the session's folder.
+    pub fn release(&mut self) {
+        self._lock = None;
     }
 
     pub fn folder(&self) -> &Path {

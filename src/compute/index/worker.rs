@@ -4,6 +4,7 @@
 //! child that dies later loses nothing of it.
 
 use std::io::{BufRead, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -150,9 +151,10 @@ pub fn run(input: &mut dyn BufRead, output: &mut (dyn Write + Send)) -> bool {
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
-        let outcome = work(&job, &monitor, &say);
+        // Bindings panic at answers of libraries that make no sense to them.
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&job, &monitor, &say)));
         is_done.store(true, Ordering::Relaxed);
-        outcome
+        outcome.unwrap_or_else(|_| Err(Error::Index { what: format!("it broke off. {}", advice(&job)) }))
     });
     if let Err(error) = &outcome {
         say(&Event::Failed { message: error.to_string(), is_wrong_use: error.is_wrong_use() });
@@ -318,5 +320,14 @@ pub fn cause_of_death(signal: Option<i32>, stderr: &str, job: &Job) -> String {
     };
     let last = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     let said = if last.is_empty() { String::new() } else { format!("; its last words: {last}") };
-    format!("{how}{said}. If it read an index file, that file may be damaged")
+    format!("{how}{said}. {}", advice(job))
+}
+
+fn advice(job: &Job) -> &'static str {
+    let is_file = Candidate::parse(&job.candidate, job.dim)
+        .is_ok_and(|candidate| matches!(candidate.engine, Engine::FaissFile { .. } | Engine::AnnoyFile { .. }));
+    match is_file {
+        true => "The index file is probably damaged: build it again",
+        false => "Its library probably cannot take these parameters: choose others",
+    }
 }

@@ -1,0 +1,210 @@
+//! What the user asked of the index lab, carried out; what its workers finished, put where it belongs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::App;
+use super::super::grid::Grid;
+use super::super::save_dialog::{SaveForm, take_saved};
+use super::super::state::Page;
+use super::command::LabCommand;
+use super::state::Form;
+use super::work::{self, Opened};
+use crate::compute::exact::ScoreParams;
+use crate::compute::index::candidate::Candidate;
+use crate::compute::index::process::own_program;
+use crate::compute::index::session::Options;
+use crate::compute::index::truth::Question;
+
+/// Memory that an index may take.
+const INDEX_MEMORY: u64 = 4_000_000_000;
+
+/// What a form says, ready to be run.
+pub(super) struct Plan {
+    question: Question,
+    candidates: Vec<Candidate>,
+    builds: usize,
+    folder: PathBuf,
+}
+
+impl Plan {
+    /// # Errors
+    /// What is missing or wrong, in words.
+    pub(super) fn of(form: &Form) -> Result<Self, String> {
+        let path = |text: &str, what: &str| match text.trim() {
+            "" => Err(format!("choose {what} first")),
+            text => Ok(PathBuf::from(text)),
+        };
+        let number = |text: &str, name: &str| match text.trim() {
+            "" => Ok(None),
+            text => match text.replace(',', "").parse::<usize>() {
+                Ok(number) if number > 0 => Ok(Some(number)),
+                _ => Err(format!("{name}: expected a whole number of at least 1, found {text}")),
+            },
+        };
+        let docs = path(&form.docs, "docs")?;
+        let queries = path(&form.queries, "queries")?;
+        let dim = number(&form.dim, "dim")?.ok_or("give the dim of the vectors")?;
+        let question = Question {
+            docs,
+            queries,
+            dim,
+            num_docs: number(&form.num_docs, "docs")?,
+            num_queries: number(&form.num_queries, "queries")?,
+            top_k: number(&form.top_k, "top-k")?.ok_or("give the number of neighbours (top-k)")?,
+            metric: form.metric,
+            memory_budget: ScoreParams::DEFAULT_MEMORY,
+        };
+        let typed = form.indexes.lines().map(str::trim).filter(|line| !line.is_empty());
+        let candidates: Vec<Candidate> = typed
+            .map(|line| Candidate::parse(line, dim).map_err(|error| error.to_string()))
+            .collect::<Result<_, _>>()?;
+        if candidates.is_empty() {
+            return Err("name at least one index".to_owned());
+        }
+        let builds = number(&form.builds, "builds")?.unwrap_or(1).min(100);
+        Ok(Self { question, candidates, builds, folder: path(&form.folder, "a folder for the session")? })
+    }
+}
+
+impl App {
+    pub(in super::super) fn carry_out_lab(&mut self, command: LabCommand, ctx: &egui::Context) {
+        let state = &mut self.lab.state;
+        match command {
+            LabCommand::FillDemo => {
+                self.session.page = Page::Lab;
+                let home = self.options.demo_home.clone();
+                self.lab.jobs.filling.start(ctx, "lab demo", move |_| work::fill_demo(&home));
+            }
+            LabCommand::Start => self.start_lab(ctx),
+            LabCommand::Open(folder) => {
+                self.session.page = Page::Lab;
+                if self.lab.jobs.running.is_busy() {
+                    self.notices.wrong("Indexes are being run; open the session when they are done.".to_owned());
+                    return;
+                }
+                state.form.folder = folder.to_string_lossy().into_owned();
+                self.lab.jobs.running.start(ctx, "open lab", move |monitor| work::open(&folder, monitor));
+            }
+            LabCommand::LookAt(line) => {
+                state.current = Some(line);
+                state.query = None;
+                state.told = None;
+                let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
+                if let Some(lab) = lab.filter(|lab| line < lab.runs.len()) {
+                    self.lab.jobs.listing.start(ctx, "queries", move |_| work::list_queries(&lab, line));
+                }
+            }
+            LabCommand::LookAtQuery(query) => {
+                state.query = Some(query);
+                let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
+                if let (Some(lab), Some(line)) = (lab, state.current) {
+                    self.lab
+                        .jobs
+                        .telling
+                        .start(ctx, "neighbours", move |monitor| work::tell(&lab, line, query, monitor));
+                }
+            }
+            LabCommand::AskSave => match state.opened.is_some() {
+                true => state.save = Some(SaveForm::new((), &state.default_path())),
+                false => self.notices.wrong("There is nothing to save yet: run some indexes first.".to_owned()),
+            },
+            LabCommand::SaveAsAsked => {
+                if let (Some(form), Some(opened)) = (state.save.take(), state.opened.clone()) {
+                    self.lab.jobs.saving.start(ctx, "save lab", move |_| {
+                        let saved = work::save(&form, &opened);
+                        (form, saved)
+                    });
+                }
+            }
+        }
+    }
+
+    fn start_lab(&mut self, ctx: &egui::Context) {
+        self.session.page = Page::Lab;
+        if self.lab.jobs.running.is_busy() {
+            return;
+        }
+        let plan = match Plan::of(&self.lab.state.form) {
+            Ok(plan) => plan,
+            Err(why) => {
+                self.notices.wrong(format!("To run indexes, {why}."));
+                return;
+            }
+        };
+        let program = match &self.options.program {
+            Some(program) => program.clone(),
+            None => match own_program() {
+                Ok(program) => program,
+                Err(error) => {
+                    self.notices.error(&error);
+                    return;
+                }
+            },
+        };
+        let options = Options {
+            builds: plan.builds,
+            seed: 42,
+            threads: rayon::current_num_threads(),
+            memory_bytes: INDEX_MEMORY,
+            program,
+        };
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.lab.jobs.grown = Some(receiver);
+        self.lab.jobs.running.start(ctx, "index lab", move |monitor| {
+            work::run(&plan.question, &plan.candidates, &options, &plan.folder, &sender, monitor)
+        });
+    }
+
+    /// Takes what workers finished.
+    pub(in super::super) fn step_lab(&mut self, ctx: &egui::Context) {
+        let grown = self.lab.jobs.grown.as_ref().and_then(|grown| grown.try_iter().last());
+        if let Some(opened) = grown {
+            self.show_lab(opened, ctx);
+        }
+        let Self { lab, notices, .. } = self;
+        let super::Lab { state, jobs } = lab;
+        if let Some(told) = notices.take(&mut jobs.telling)
+            && Some(told.query) == state.query
+            && Some(told.line) == state.current
+        {
+            state.told = Some(Arc::new(told));
+        }
+        match jobs.listing.take() {
+            Some(Ok(list)) if Some(list.line) == state.current => state.queries = Some(Arc::new(list)),
+            Some(Err(message)) => notices.wrong(message),
+            _ => {}
+        }
+        if let Some(question) = notices.take(&mut jobs.filling) {
+            state.form.ask(&question);
+            state.form.folder = self.options.demo_home.join("index-lab").to_string_lossy().into_owned();
+        }
+        take_saved(&mut jobs.saving, &mut state.save, notices);
+        if let Some((opened, failures)) = notices.take(&mut jobs.running) {
+            jobs.grown = None;
+            failures.into_iter().for_each(|failure| notices.wrong(failure));
+            self.show_lab(opened, ctx);
+        }
+    }
+
+    fn show_lab(&mut self, opened: Opened, ctx: &egui::Context) {
+        let state = &mut self.lab.state;
+        // Lines are sorted: the one that is looked at may have moved.
+        let named = |opened: &Opened, line: usize| {
+            opened.lines.get(line).map(|line| (line.index.clone(), line.setting.clone(), line.build))
+        };
+        let looked_at = state.opened.as_ref().zip(state.current).and_then(|(before, line)| named(before, line));
+        state.current = looked_at
+            .and_then(|wanted| (0..opened.lines.len()).find(|&line| named(&opened, line).as_ref() == Some(&wanted)));
+        state.form.ask(&opened.question);
+        state.grid = Grid::new(opened.table.clone());
+        state.queries = None;
+        state.told = None;
+        state.query = None;
+        let is_whole = opened.lab.is_some();
+        state.opened = Some(Arc::new(opened));
+        if let Some(line) = state.current.filter(|_| is_whole) {
+            self.carry_out_lab(LabCommand::LookAt(line), ctx);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What a user can do in the index lab.
+
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum LabCommand {
+    /// Fills the form with the demo vectors and a few indexes.
+    FillDemo,
+    /// Builds and searches what the form says.
+    Start,
+    /// Shows a session.
+    Open(PathBuf),
+    /// Looks at a contestant, by its line.
+    LookAt(usize),
+    /// Looks at a query of the contestant.
+    LookAtQuery(usize),
+    AskSave,
+    SaveAsAsked,
+}

@@ -1,0 +1,139 @@
+//! The index lab: the question and the indexes at the left, recall against speed in the middle, at the right what a
+//! contestant lost.
+
+mod actions;
+mod chart;
+mod command;
+mod data_panel;
+mod inspector;
+mod state;
+mod work;
+
+use egui::{Align, Layout, Panel, RichText};
+
+pub use command::LabCommand;
+use state::State;
+use work::Jobs;
+
+use super::App;
+use super::command::{Command, Pick};
+use super::grid::Clicked;
+use super::save_dialog::{Answer, Wording, ask};
+
+/// The view's state and work.
+pub struct Lab {
+    state: State,
+    pub(super) jobs: Jobs,
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self { state: State::default(), jobs: Jobs::new() }
+    }
+}
+
+impl Lab {
+    pub fn is_asking(&self) -> bool {
+        self.state.save.is_some()
+    }
+
+    /// In short, what the title says of what is shown.
+    pub fn title(&self) -> (String, String) {
+        let folder = self.state.opened.as_ref().map(|opened| opened.folder.display().to_string());
+        (folder.unwrap_or_default(), "The session that is shown".to_owned())
+    }
+
+    /// Where a file dialog begins.
+    pub fn near_path(&self, pick: Pick) -> &str {
+        match (pick, &self.state.save) {
+            (Pick::LabPlace, Some(save)) => &save.path,
+            (Pick::LabFolder, _) => &self.state.form.folder,
+            _ => &self.state.form.docs,
+        }
+    }
+
+    /// Takes a path that a dialog gave.
+    pub fn accept(&mut self, pick: Pick, path: &std::path::Path) {
+        let text = path.to_string_lossy().into_owned();
+        match pick {
+            Pick::LabDocs => self.state.form.docs = text,
+            Pick::LabQueries => self.state.form.queries = text,
+            Pick::LabFolder => self.state.form.folder = text,
+            _ => {
+                if let Some(save) = &mut self.state.save {
+                    save.path = text;
+                }
+            }
+        }
+    }
+
+    /// For tests: contestants that are shown, and the neighbours told of the query that is looked at: exact and found.
+    pub fn counts(&self) -> (usize, Option<(usize, usize)>) {
+        let told = self.state.told.as_ref().map(|told| (told.exact.len(), told.found.len()));
+        (self.state.opened.as_ref().map_or(0, |opened| opened.lines.len()), told)
+    }
+}
+
+pub fn show(app: &mut App, ui: &mut egui::Ui) {
+    Panel::left("lab data").frame(app.theme.panel()).exact_size(308.0).resizable(false).show(ui, |ui| {
+        egui::ScrollArea::vertical().show(ui, |ui| data_panel::show(app, ui));
+    });
+    Panel::right("lab inspector")
+        .frame(app.theme.panel())
+        .default_size(360.0)
+        .size_range(300.0..=620.0)
+        .show(ui, |ui| inspector::show(app, ui));
+    let page = egui::Frame::new().fill(app.theme.paper).inner_margin(egui::Margin::same(12));
+    egui::CentralPanel::default().frame(page).show(ui, |ui| {
+        if app.lab.state.opened.is_none() {
+            empty(app, ui);
+            return;
+        }
+        let height = (ui.available_height() * 0.56).max(260.0);
+        ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| chart::show(app, ui));
+        ui.separator();
+        ui.horizontal(|ui| {
+            super::fields::heading(ui, &app.theme, "CONTESTANTS");
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if ui.button("Save table…").on_hover_text("Every measure as CSV (Ctrl+S)").clicked() {
+                    app.commands.push(Command::Lab(LabCommand::AskSave));
+                }
+            });
+        });
+        let (grid, current) = (&app.lab.state.grid, app.lab.state.current);
+        if let Some(Clicked::Row(row)) = grid.show(ui, &app.theme, "lab table", current, None, "contestant") {
+            app.commands.push(Command::Lab(LabCommand::LookAt(row)));
+        }
+    });
+    save_dialog(app, ui);
+}
+
+fn save_dialog(app: &mut App, ui: &egui::Ui) {
+    let Some(save) = &mut app.lab.state.save else { return };
+    let wording =
+        Wording { title: "Save table", hint: "CSV with every measure of every contestant".to_owned(), endings: &[] };
+    match ask(ui, &app.theme, save, &wording) {
+        Some(Answer::Choose) => app.commands.push(Command::Pick(Pick::LabPlace)),
+        Some(Answer::Save) => app.commands.push(Command::Lab(LabCommand::SaveAsAsked)),
+        Some(Answer::Close) => app.lab.state.save = None,
+        None => {}
+    }
+}
+
+/// Nothing is open yet: says what comes next.
+fn empty(app: &mut App, ui: &mut egui::Ui) {
+    ui.with_layout(Layout::top_down(Align::Center), |ui| {
+        ui.add_space(ui.available_height() * 0.36);
+        if app.lab.jobs.running.is_busy() {
+            ui.label(RichText::new("Running indexes…").heading().color(app.theme.ink_soft));
+            return;
+        }
+        ui.label(RichText::new("What does approximate search lose?").heading());
+        let text = "Choose docs and queries at the left, name some indexes, and press Run.";
+        ui.label(RichText::new(text).color(app.theme.ink_soft));
+        ui.add_space(8.0);
+        if ui.button("Fill in the demo data").clicked() {
+            app.commands.push(Command::Lab(LabCommand::FillDemo));
+        }
+    });
+}

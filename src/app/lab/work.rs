@@ -1,0 +1,251 @@
+//! Work of the index lab, on threads of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex};
+
+use super::super::save_dialog::{SaveForm, Saved};
+use super::super::work::Slot;
+use crate::compute::atomic_file::write_atomically;
+use crate::compute::demo;
+use crate::compute::error::{Error, Result};
+use crate::compute::index::NONE;
+use crate::compute::index::candidate::Candidate;
+use crate::compute::index::report::{Line, lines, short_table, table, usual_ks};
+use crate::compute::index::session::{Lab, Options};
+use crate::compute::index::truth::Question;
+use crate::compute::table::{Column, Table};
+use crate::compute::vectors::Texts;
+use crate::job::{Monitor, Progress};
+
+/// A session as it is shown.
+#[derive(Debug)]
+pub struct Opened {
+    pub folder: PathBuf,
+    pub title: String,
+    pub question: Question,
+    pub ks: Vec<usize>,
+    pub lines: Vec<Line>,
+    /// The lines, for reading.
+    pub table: Table,
+    /// The session itself, once nothing is run any more.
+    pub lab: Option<Arc<Lab>>,
+}
+
+impl Opened {
+    pub fn of(lab: &Lab) -> Self {
+        let ks = usual_ks(lab.arena.top_k);
+        let lines = lines(lab, &ks);
+        let table = short_table(&lines, &ks);
+        let arena = &lab.arena;
+        let title = format!(
+            "{} docs × {} queries, dim {}, {}, top-{}",
+            crate::compute::figures::count(arena.num_docs),
+            crate::compute::figures::count(arena.num_queries),
+            arena.dim(),
+            arena.metric,
+            arena.top_k
+        );
+        let question = Question {
+            docs: arena.docs.path().to_owned(),
+            queries: arena.queries.path().to_owned(),
+            dim: arena.dim(),
+            num_docs: Some(arena.num_docs),
+            num_queries: Some(arena.num_queries),
+            top_k: arena.top_k,
+            metric: arena.metric,
+            memory_budget: crate::compute::exact::ScoreParams::DEFAULT_MEMORY,
+        };
+        Self { folder: lab.folder().to_owned(), title, question, ks, lines, table, lab: None }
+    }
+}
+
+/// Queries of a contestant, those that lost most first.
+#[derive(Debug)]
+pub struct QueryList {
+    pub line: usize,
+    pub table: Table,
+    /// The query of each row.
+    pub queries: Vec<usize>,
+}
+
+/// A neighbour in words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbour {
+    pub doc: u32,
+    pub score: f64,
+    pub text: String,
+    /// Whether the other list has it, too.
+    pub is_shared: bool,
+}
+
+/// A query with what should have been found, and what was.
+#[derive(Debug)]
+pub struct Told {
+    pub line: usize,
+    pub query: usize,
+    pub text: String,
+    pub exact: Vec<Neighbour>,
+    pub found: Vec<Neighbour>,
+}
+
+/// All work of the view.
+pub struct Jobs {
+    pub running: Slot<Result<(Opened, Vec<String>)>>,
+    /// The session as it grows.
+    pub grown: Option<Receiver<Opened>>,
+    pub listing: Slot<QueryList>,
+    pub telling: Slot<Result<Told>>,
+    pub filling: Slot<Result<Question>>,
+    pub saving: Slot<(SaveForm<()>, Result<Saved>)>,
+}
+
+impl Jobs {
+    pub const fn new() -> Self {
+        Self {
+            running: Slot::empty(),
+            grown: None,
+            listing: Slot::empty(),
+            telling: Slot::empty(),
+            filling: Slot::empty(),
+            saving: Slot::empty(),
+        }
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.running.is_busy()
+            || self.listing.is_busy()
+            || self.telling.is_busy()
+            || self.filling.is_busy()
+            || self.saving.is_busy()
+    }
+
+    pub fn progress(&self) -> Option<Progress> {
+        self.running.progress().or_else(|| self.filling.progress())
+    }
+
+    pub fn cancel(&mut self) {
+        self.running.cancel();
+        self.filling.cancel();
+    }
+}
+
+/// Runs candidates into a session; what fails is told, and the others go on.
+pub fn run(
+    question: &Question,
+    candidates: &[Candidate],
+    options: &Options,
+    folder: &Path,
+    grown: &Sender<Opened>,
+    monitor: &Monitor,
+) -> Result<(Opened, Vec<String>)> {
+    let mut lab = Lab::begin(question, folder, monitor)?;
+    let mut failures = Vec::new();
+    for candidate in candidates {
+        monitor.set_detail(candidate.name.as_str());
+        // Nobody listens any more if the window shows something else.
+        match lab.run(candidate, options, monitor, &mut |lab| drop(grown.send(Opened::of(lab)))) {
+            Ok(()) => {}
+            Err(Error::Cancelled) => break,
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    Ok((whole(lab), failures))
+}
+
+/// Opens a session to look at it.
+pub fn open(folder: &Path, monitor: &Monitor) -> Result<(Opened, Vec<String>)> {
+    Ok((whole(Lab::open(folder, monitor)?), Vec::new()))
+}
+
+fn whole(mut lab: Lab) -> Opened {
+    let opened = Opened::of(&lab);
+    lab.release();
+    Opened { lab: Some(Arc::new(lab)), ..opened }
+}
+
+/// The demo vectors as a question.
+pub fn fill_demo(home: &Path) -> Result<Question> {
+    let params = demo::unpack(home)?;
+    Ok(Question {
+        docs: params.docs,
+        queries: params.queries,
+        dim: params.dim,
+        num_docs: None,
+        num_queries: None,
+        top_k: params.top_k,
+        metric: params.metric,
+        memory_budget: params.memory_budget,
+    })
+}
+
+/// The queries of the contestant in `line`.
+pub fn list_queries(lab: &Lab, line: usize) -> QueryList {
+    let judged = &lab.runs[line].judged;
+    let k = judged.k;
+    let lost = |query: usize| k - (judged.recall_of(query, k) * k as f64).round() as usize;
+    let mut queries: Vec<usize> = (0..judged.queries()).collect();
+    queries.sort_by_key(|&query| (std::cmp::Reverse(lost(query)), query));
+    let column = |name: &str| Column { name: name.to_owned(), is_number: true };
+    let columns = vec![column("query"), column("lost"), column(&format!("recall@{k}")), column("nearest lost rank")];
+    let rows = queries
+        .iter()
+        .map(|&query| {
+            let first = judged.lost_of(&lab.truth, query).first().map(|(rank, _)| (rank + 1).to_string());
+            vec![
+                Some(query.to_string()),
+                Some(lost(query).to_string()),
+                Some(format!("{:.2}", judged.recall_of(query, k))),
+                Some(first.unwrap_or_else(|| "–".to_owned())),
+            ]
+        })
+        .collect();
+    QueryList { line, table: Table { columns, rows, is_cut: false }, queries }
+}
+
+/// Neighbours that are put into words.
+const TOLD: usize = 30;
+
+/// A query and both its lists, with texts where there are any.
+pub fn tell(lab: &Lab, line: usize, query: usize, monitor: &Monitor) -> Result<Told> {
+    let open = |path: &Path| Texts::path_beside(path).map(|path| Texts::open(&path, monitor)).transpose();
+    let texts = Mutex::new(open(lab.arena.docs.path())?);
+    let words = |texts: &mut Option<Texts>, row: usize| -> Result<String> {
+        let found = match texts {
+            Some(texts) => texts.get(row)?,
+            None => None,
+        };
+        Ok(found.map_or(String::new(), |text| match (text.title.is_empty(), text.text.is_empty()) {
+            (false, false) => format!("{} · {}", text.title, text.text),
+            (true, _) => text.text,
+            (false, true) => text.title,
+        }))
+    };
+    let judged = &lab.runs[line].judged;
+    let found = &judged.ids[query * judged.k..(query + 1) * judged.k];
+    let exact = &lab.truth.ids_of(query)[..judged.k];
+    let list = |ids: &[u32], others: &[u32]| -> Result<Vec<Neighbour>> {
+        let mut texts = texts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        ids.iter()
+            .filter(|id| **id != NONE)
+            .take(TOLD)
+            .map(|&doc| {
+                let text = words(&mut texts, doc as usize)?;
+                Ok(Neighbour { doc, score: lab.arena.score(query, doc), text, is_shared: others.contains(&doc) })
+            })
+            .collect()
+    };
+    let (exact, found) = (list(exact, found)?, list(found, exact)?);
+    let text = words(&mut open(lab.arena.queries.path())?, query)?;
+    Ok(Told { line, query, text, exact, found })
+}
+
+/// Writes the table with every measure.
+pub fn save(form: &SaveForm<()>, opened: &Opened) -> Result<Saved> {
+    let path = PathBuf::from(form.path.trim());
+    if path.exists() && !form.replaces() {
+        return Ok(Saved::Exists);
+    }
+    write_atomically(&path, &table(&opened.lines, &opened.ks).to_csv())?;
+    Ok(Saved::Done(format!("Table written: {}", path.display())))
+}
