@@ -46,6 +46,10 @@ fn indexes_are_run_looked_at_saved_and_opened_again() {
     window.harness.step();
     window.settle();
     assert!(window.sees("QUERIES THAT LOST MOST") && window.sees("mean score gap"));
+    window.click("Scores");
+    assert!(window.sees("Exact, found and lost scores") && window.sees("Lost neighbours by rank"));
+    assert!(window.sees("of 320 exact neighbours lost"));
+    window.click("Recall and speed");
     window.harness.state_mut().send(Command::Lab(LabCommand::LookAtQuery(3)));
     window.harness.step();
     window.settle();

@@ -92,6 +92,8 @@ impl App {
                 state.told = None;
                 let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
                 if let Some(lab) = lab.filter(|lab| line < lab.runs.len()) {
+                    let same = lab.clone();
+                    self.lab.jobs.binning.start(ctx, "scores", move |_| work::bin_scores(&same, line));
                     self.lab.jobs.listing.start(ctx, "queries", move |_| work::list_queries(&lab, line));
                 }
             }
@@ -175,6 +177,11 @@ impl App {
             Some(Err(message)) => notices.wrong(message),
             _ => {}
         }
+        if let Some(scores) = notices.take(&mut jobs.binning)
+            && Some(scores.line) == state.current
+        {
+            state.scores = Some(Arc::new(scores));
+        }
         if let Some(question) = notices.take(&mut jobs.filling) {
             state.form.ask(&question);
             state.form.folder = self.options.demo_home.join("index-lab").to_string_lossy().into_owned();
@@ -199,6 +206,7 @@ impl App {
         state.form.ask(&opened.question);
         state.grid = Grid::new(opened.table.clone());
         state.queries = None;
+        state.scores = None;
         state.told = None;
         state.query = None;
         let is_whole = opened.lab.is_some();

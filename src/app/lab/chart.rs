@@ -5,7 +5,7 @@ use egui_plot::{AxisHints, Line as PlotLine, PlotBounds, PlotPoint, Points};
 
 use super::super::App;
 use super::super::command::Command;
-use super::super::plots::{Reach, fixed_plot};
+use super::super::plots::{Reach, fixed_plot, pieces};
 use super::LabCommand;
 use super::work::Opened;
 use crate::compute::figures::{bytes, count};
@@ -85,9 +85,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         .sense(Sense::click())
         .show(ui, |plot| {
             plot.set_plot_bounds(PlotBounds::from_min_max([x.low, y.low], [x.high, y.high]));
-            plot.line(
-                PlotLine::new("front", front).color(theme.exact.gamma_multiply(0.6)).width(1.5).allow_hover(false),
-            );
+            pieces(&front, theme.exact.gamma_multiply(0.6), 1.5).for_each(|piece| plot.line(piece));
             for place in &places {
                 let color = if opened.lines[place.line].is_on_front { theme.exact } else { theme.ink_soft };
                 let is_current = current == Some(place.line);

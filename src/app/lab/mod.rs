@@ -6,13 +6,14 @@ mod chart;
 mod command;
 mod data_panel;
 mod inspector;
+mod scores;
 mod state;
 mod work;
 
 use egui::{Align, Layout, Panel, RichText};
 
 pub use command::LabCommand;
-use state::State;
+use state::{State, Tab};
 use work::Jobs;
 
 use super::App;
@@ -89,8 +90,18 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             empty(app, ui);
             return;
         }
-        let height = (ui.available_height() * 0.56).max(260.0);
-        ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| chart::show(app, ui));
+        let height = (ui.available_height() * 0.56 - 36.0).max(260.0);
+        ui.horizontal(|ui| {
+            for (tab, name) in [(Tab::Speed, "Recall and speed"), (Tab::Scores, "Scores")] {
+                if ui.selectable_label(app.lab.state.tab == tab, name).clicked() {
+                    app.lab.state.tab = tab;
+                }
+            }
+        });
+        ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| match app.lab.state.tab {
+            Tab::Speed => chart::show(app, ui),
+            Tab::Scores => scores::show(app, ui),
+        });
         ui.separator();
         ui.horizontal(|ui| {
             super::fields::heading(ui, &app.theme, "CONTESTANTS");

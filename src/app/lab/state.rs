@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::grid::Grid;
 use super::super::save_dialog::SaveForm;
-use super::work::{Opened, QueryList, Told};
+use super::work::{Opened, QueryList, Scores, Told};
 use crate::compute::index::truth::Question;
 use crate::compute::metric::Metric;
 
@@ -65,6 +65,14 @@ fn usual_indexes() -> &'static str {
     }
 }
 
+/// What stands in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tab {
+    #[default]
+    Speed,
+    Scores,
+}
+
 /// Everything of the view that is not saved.
 #[derive(Default)]
 pub struct State {
@@ -75,6 +83,8 @@ pub struct State {
     /// The line that is looked at.
     pub current: Option<usize>,
     pub queries: Option<Arc<QueryList>>,
+    pub scores: Option<Arc<Scores>>,
+    pub tab: Tab,
     pub query: Option<usize>,
     pub told: Option<Arc<Told>>,
     pub save: Option<SaveForm<()>>,

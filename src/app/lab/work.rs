@@ -9,6 +9,7 @@ use super::super::work::Slot;
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
+use crate::compute::histogram::{Bins, Histogram};
 use crate::compute::index::NONE;
 use crate::compute::index::candidate::Candidate;
 use crate::compute::index::report::{Line, lines, short_table, table, usual_ks};
@@ -69,6 +70,70 @@ pub struct QueryList {
     pub queries: Vec<usize>,
 }
 
+/// Bins of the scores.
+const BINS: usize = 80;
+
+/// The scores of a contestant beside the exact ones, in percent of all exact scores.
+#[derive(Debug)]
+pub struct Scores {
+    pub line: usize,
+    pub title: String,
+    /// What a score is.
+    pub axis: &'static str,
+    pub low: f64,
+    pub high: f64,
+    /// A value a bin.
+    pub exact: Vec<f64>,
+    pub found: Vec<f64>,
+    pub lost: Vec<f64>,
+    /// Percent of queries that lost the neighbour of each rank.
+    pub by_rank: Vec<f64>,
+    pub exact_count: usize,
+    pub lost_count: usize,
+}
+
+/// Bins the scores of the contestant in `line`.
+///
+/// # Errors
+/// Scores that cannot be binned.
+pub fn bin_scores(lab: &Lab, line: usize) -> Result<Scores> {
+    let (run, truth) = (&lab.runs[line], &lab.truth);
+    let judged = &run.judged;
+    let (k, queries) = (judged.k, judged.queries());
+    let exact = || (0..queries).flat_map(|query| truth.scores_of(query)[..k].iter().copied());
+    let found = || judged.scores.iter().copied().filter(|score| !score.is_nan());
+    let low = exact().chain(found()).fold(f64::INFINITY, f64::min);
+    let high = exact().chain(found()).fold(f64::NEG_INFINITY, f64::max);
+    // Scores that are all the same still have a bin.
+    let high = if high > low { high } else { low + 1e-6 };
+    let total = (queries * k) as f64;
+    let bins = Bins::new(low, high, BINS)?;
+    let bin = |values: &mut dyn Iterator<Item = f64>| -> Vec<f64> {
+        Histogram::of_values(values, bins).counts.iter().map(|&count| count as f64 * 100.0 / total).collect()
+    };
+    let mut by_rank = vec![0.0; k];
+    let mut lost_scores = Vec::new();
+    for query in 0..queries {
+        for (rank, _) in judged.lost_of(truth, query) {
+            by_rank[rank] += 100.0 / queries as f64;
+            lost_scores.push(truth.scores_of(query)[rank]);
+        }
+    }
+    Ok(Scores {
+        line,
+        title: run.info.title(),
+        axis: lab.arena.metric.axis_label(),
+        low,
+        high,
+        exact: bin(&mut exact()),
+        found: bin(&mut found()),
+        lost: bin(&mut lost_scores.iter().copied()),
+        by_rank,
+        exact_count: queries * k,
+        lost_count: lost_scores.len(),
+    })
+}
+
 /// A neighbour in words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbour {
@@ -95,6 +160,7 @@ pub struct Jobs {
     /// The session as it grows.
     pub grown: Option<Receiver<Opened>>,
     pub listing: Slot<QueryList>,
+    pub binning: Slot<Result<Scores>>,
     pub telling: Slot<Result<Told>>,
     pub filling: Slot<Result<Question>>,
     pub saving: Slot<(SaveForm<()>, Result<Saved>)>,
@@ -106,6 +172,7 @@ impl Jobs {
             running: Slot::empty(),
             grown: None,
             listing: Slot::empty(),
+            binning: Slot::empty(),
             telling: Slot::empty(),
             filling: Slot::empty(),
             saving: Slot::empty(),
@@ -115,6 +182,7 @@ impl Jobs {
     pub fn is_busy(&self) -> bool {
         self.running.is_busy()
             || self.listing.is_busy()
+            || self.binning.is_busy()
             || self.telling.is_busy()
             || self.filling.is_busy()
             || self.saving.is_busy()

@@ -216,8 +216,11 @@ pub fn short_table(lines: &[Line], ks: &[usize]) -> Table {
     if has_builds {
         columns.push(column("build", true));
     }
-    columns.extend(ks.iter().map(|k| column(&format!("recall@{k}"), true)));
-    let rest = ["±", "mean gap", "p50 ms", "p99 ms", "QPS", "QPS all", "build s", "memory MB"];
+    // What contestants are compared by comes first.
+    let (most, others) = ks.split_last().map_or((0, &[][..]), |(most, others)| (*most, others));
+    columns.extend([&format!("recall@{most}"), "±", "QPS"].map(|name| column(name, true)));
+    columns.extend(others.iter().map(|k| column(&format!("recall@{k}"), true)));
+    let rest = ["mean gap", "p50 ms", "p99 ms", "QPS all", "build s", "memory MB"];
     columns.extend(rest.map(|name| column(name, true)));
     let shown =
         |value: Option<f64>, places: usize| Some(value.map_or("–".to_owned(), |value| format!("{value:.places$}")));
@@ -229,17 +232,14 @@ pub fn short_table(lines: &[Line], ks: &[usize]) -> Table {
             if has_builds {
                 row.push(Some(line.build.to_string()));
             }
-            for k in ks {
-                let recall = line.recall.iter().find(|recall| recall.k == *k);
-                row.push(shown(recall.map(|recall| recall.mean.mean), 4));
-            }
-            let band = line.best_recall().map(|mean| (mean.high - mean.low) / 2.0);
+            let recall_at = |k: usize| line.recall.iter().find(|recall| recall.k == k).map(|recall| recall.mean);
+            let band = recall_at(most).map(|mean| (mean.high - mean.low) / 2.0);
+            row.extend([shown(recall_at(most).map(|mean| mean.mean), 4), shown(band, 4), shown(line.qps, 0)]);
+            row.extend(others.iter().map(|&k| shown(recall_at(k).map(|mean| mean.mean), 4)));
             row.extend([
-                shown(band, 4),
                 Some(format!("{:.2e}", line.gaps.mean)),
                 shown(line.latency_secs.map(|secs| f64::from(secs[0]) * 1e3), 3),
                 shown(line.latency_secs.map(|secs| f64::from(secs[2]) * 1e3), 3),
-                shown(line.qps, 0),
                 shown(line.qps_all_threads, 0),
                 shown(line.train_secs.zip(line.build_secs).map(|(train, build)| train + build), 2),
                 shown(line.memory_bytes.map(|bytes| bytes as f64 / 1e6), 1),
