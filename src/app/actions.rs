@@ -129,8 +129,9 @@ impl App {
             let form = &mut self.session.form;
             let text = path.to_string_lossy().into_owned();
             let lab = self.session.page == state::Page::Lab;
-            let is_queries =
-                name.contains("quer") || (!name.contains("doc") && !form.docs.is_empty() && form.queries.is_empty());
+            let wants_queries =
+                if lab { self.lab.wants_queries() } else { !form.docs.is_empty() && form.queries.is_empty() };
+            let is_queries = name.contains("quer") || (!name.contains("doc") && wants_queries);
             let pick = match (is_queries, lab) {
                 (true, false) => Pick::Queries,
                 (false, false) => Pick::Docs,

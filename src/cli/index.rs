@@ -120,6 +120,7 @@ fn judge(args: &IndexJudgeArgs, monitor: &Monitor) -> Result<(), Failure> {
         let _line = ProgressLine::start(monitor, args.output.common.quiet);
         Lab::begin(&question, &args.output_dir, monitor)?
     };
+    let mut names = Vec::new();
     for given in &args.neighbours {
         let (name, path) = match given.split_once('=') {
             Some((name, path)) if !Path::new(given).exists() => (name.to_owned(), PathBuf::from(path)),
@@ -128,7 +129,12 @@ fn judge(args: &IndexJudgeArgs, monitor: &Monitor) -> Result<(), Failure> {
                 (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), path)
             }
         };
+        if names.contains(&name) {
+            let expected = "a name of its own for every file (NAME=FILE)".to_owned();
+            return Err(Error::Parameter { name: "neighbors", expected, found: format!("{name} twice") }.into());
+        }
         lab.take_neighbours(&path, &name)?;
+        names.push(name);
     }
     report(&lab, &ks, &args.output)
 }
@@ -236,9 +242,8 @@ fn tell_lines(lab: &Lab, lines: &[Line], ks: &[usize]) {
     let told = lines.iter().filter(|line| line.duplicates > 0 || line.missing > 0);
     for line in told {
         tell!(
-            "{} {}: {} without a doc, {} of them for a doc given twice",
-            line.index,
-            line.setting,
+            "{}: {} without a doc, {} of them for a doc given twice",
+            format!("{} {}", line.index, line.setting).trim_end(),
             counted(line.missing as usize, "place", "places"),
             count(line.duplicates as usize)
         );

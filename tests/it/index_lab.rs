@@ -216,7 +216,7 @@ fn neighbour_files_of_others_are_judged() {
     assert_eq!((lines[0]["index"].as_str(), recall(&lines[0])), (Some("right"), 1.0));
     assert_eq!((lines[1]["index"].as_str(), recall(&lines[1])), (Some("upper half"), 0.5));
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(told.contains("upper half : 300 places without a doc"), "{told}");
+    assert!(told.contains("upper half: 300 places without a doc"), "{told}");
     let output = judge(&["--neighbors", &far]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("query 0, rank 1: doc 5,000 is out of range; the docs are 0 to 1,999"));

@@ -84,11 +84,14 @@ impl App {
                     return;
                 }
                 state.form.folder = folder.to_string_lossy().into_owned();
+                state.is_opening = true;
                 self.lab.jobs.running.start(ctx, "open lab", move |monitor| work::open(&folder, monitor));
             }
             LabCommand::LookAt(line) => {
                 state.current = Some(line);
                 state.query = None;
+                state.queries = None;
+                state.scores = None;
                 state.told = None;
                 let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
                 if let Some(lab) = lab.filter(|lab| line < lab.runs.len()) {
@@ -151,6 +154,7 @@ impl App {
             memory_bytes: INDEX_MEMORY,
             program,
         };
+        self.lab.state.is_opening = false;
         let (sender, receiver) = std::sync::mpsc::channel();
         self.lab.jobs.grown = Some(receiver);
         self.lab.jobs.running.start(ctx, "index lab", move |monitor| {
@@ -190,6 +194,9 @@ impl App {
         if let Some((opened, failures)) = notices.take(&mut jobs.running) {
             jobs.grown = None;
             failures.into_iter().for_each(|failure| notices.wrong(failure));
+            if std::mem::take(&mut state.is_opening) {
+                state.form.ask(&opened.question);
+            }
             self.show_lab(opened, ctx);
         }
     }
@@ -203,7 +210,6 @@ impl App {
         let looked_at = state.opened.as_ref().zip(state.current).and_then(|(before, line)| named(before, line));
         state.current = looked_at
             .and_then(|wanted| (0..opened.lines.len()).find(|&line| named(&opened, line).as_ref() == Some(&wanted)));
-        state.form.ask(&opened.question);
         state.grid = Grid::new(opened.table.clone());
         state.queries = None;
         state.scores = None;

@@ -5,7 +5,7 @@ use egui::RichText;
 use super::super::App;
 use super::super::command::Command;
 use super::super::fields::heading;
-use super::super::grid::{Clicked, Grid};
+use super::super::grid::Clicked;
 use super::super::theme::{self, Theme};
 use super::LabCommand;
 use super::work::{Neighbour, Told};
@@ -47,8 +47,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         ui.label(RichText::new(text).color(app.theme.ink_soft));
         return;
     };
-    let grid = Grid::new(list.table.clone());
-    if let Some(Clicked::Row(row)) = grid.show(ui, &app.theme, "lab queries", None, None, "query") {
+    if let Some(Clicked::Row(row)) = list.grid.show(ui, &app.theme, "lab queries", None, None, "query") {
         app.commands.push(Command::Lab(LabCommand::LookAtQuery(list.queries[row])));
     }
 }

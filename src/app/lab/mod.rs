@@ -53,6 +53,11 @@ impl Lab {
         }
     }
 
+    /// Whether docs were chosen, and queries were not.
+    pub fn wants_queries(&self) -> bool {
+        !self.state.form.docs.is_empty() && self.state.form.queries.is_empty()
+    }
+
     /// Takes a path that a dialog gave.
     pub fn accept(&mut self, pick: Pick, path: &std::path::Path) {
         let text = path.to_string_lossy().into_owned();

@@ -85,6 +85,8 @@ pub struct State {
     pub queries: Option<Arc<QueryList>>,
     pub scores: Option<Arc<Scores>>,
     pub tab: Tab,
+    /// What is read fills the form.
+    pub is_opening: bool,
     pub query: Option<usize>,
     pub told: Option<Arc<Told>>,
     pub save: Option<SaveForm<()>>,

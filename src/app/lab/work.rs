@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
+use super::super::grid::Grid;
 use super::super::save_dialog::{SaveForm, Saved};
 use super::super::work::Slot;
 use crate::compute::atomic_file::write_atomically;
@@ -65,7 +66,7 @@ impl Opened {
 #[derive(Debug)]
 pub struct QueryList {
     pub line: usize,
-    pub table: Table,
+    pub grid: Grid,
     /// The query of each row.
     pub queries: Vec<usize>,
 }
@@ -268,7 +269,7 @@ pub fn list_queries(lab: &Lab, line: usize) -> QueryList {
             ]
         })
         .collect();
-    QueryList { line, table: Table { columns, rows, is_cut: false }, queries }
+    QueryList { line, grid: Grid::new(Table { columns, rows, is_cut: false }), queries }
 }
 
 /// Neighbours that are put into words.

@@ -167,7 +167,11 @@ impl AnnoyFile {
         let mut scored: Vec<(f64, u32)> = Vec::with_capacity(found.len());
         for item in found {
             self.vector(item as usize, &mut values);
-            scored.push((key(level, self.metric, query, &values), item));
+            let key = key(level, self.metric, query, &values);
+            if !key.is_finite() {
+                return Err(self.damaged("holds an item that is no vector of numbers"));
+            }
+            scored.push((key, item));
         }
         scored.sort_by(|left, right| self.metric.nearest_first(left.0, right.0).then(left.1.cmp(&right.1)));
         ids.fill(NONE);
@@ -219,7 +223,7 @@ impl PartialEq for Promise {
 impl Eq for Promise {}
 
 impl Index for AnnoyFile {
-    fn train(&mut self, _docs: Docs<'_>, _monitor: &Monitor) -> Result<()> {
+    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
         Ok(())
     }
 

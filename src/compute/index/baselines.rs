@@ -37,7 +37,7 @@ impl<'a> Exact<'a> {
 }
 
 impl Index for Exact<'_> {
-    fn train(&mut self, _docs: Docs<'_>, _monitor: &Monitor) -> Result<()> {
+    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl<'a> Precomputed<'a> {
 }
 
 impl Index for Precomputed<'_> {
-    fn train(&mut self, _docs: Docs<'_>, _monitor: &Monitor) -> Result<()> {
+    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::count;
+use crate::compute::vectors::MAX_DIM;
 
 /// What builds an index, or reads one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,8 +190,13 @@ impl Candidate {
         Self { name, engine, grid }.checked()
     }
 
-    fn checked(self) -> Result<Self> {
-        let combinations = self.grid.iter().map(|(_, values)| values.len()).product::<usize>();
+    fn checked(mut self) -> Result<Self> {
+        // The same settings are the same contestants, in whatever order they were typed.
+        self.grid.sort();
+        if let Some(twice) = self.grid.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(wrong("every parameter once".to_owned(), &format!("{} twice", twice[0].0)));
+        }
+        let combinations = self.grid.iter().fold(1usize, |all, (_, values)| all.saturating_mul(values.len()));
         if combinations > MOST_SETTINGS {
             let expected = format!("at most {MOST_SETTINGS} combinations of search parameters");
             return Err(wrong(expected, &format!("{} in {}", count(combinations), self.name)));
@@ -216,6 +222,14 @@ impl Candidate {
         settings
     }
 
+    /// The index file that it reads.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.engine {
+            Engine::FaissFile { path } | Engine::AnnoyFile { path } => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether it needs a library that this build may lack.
     pub fn needs_faiss(&self) -> bool {
         matches!(self.engine, Engine::Faiss { .. } | Engine::FaissFile { .. })
@@ -238,7 +252,8 @@ fn file_engine(path: &Path) -> Option<Engine> {
 
 /// Bytes of a product-quantised code: the largest divisor of the dim that leaves 8 dimensions or more a byte.
 fn default_subquantizers(dim: usize) -> usize {
-    (1..=(dim / 8).max(1)).rev().find(|m| dim.is_multiple_of(*m)).unwrap_or(1)
+    // Dims beyond are refused when the files are opened.
+    (1..=(dim.min(MAX_DIM) / 8).max(1)).rev().find(|m| dim.is_multiple_of(*m)).unwrap_or(1)
 }
 
 /// Reads `name=value,value`.
@@ -302,7 +317,7 @@ mod tests {
         let shown: Vec<String> = settings.iter().map(Setting::to_string).collect();
         assert_eq!(
             shown,
-            ["nprobe=1:k_factor_rf=4", "nprobe=1:k_factor_rf=8", "nprobe=2:k_factor_rf=4", "nprobe=2:k_factor_rf=8"]
+            ["k_factor_rf=4:nprobe=1", "k_factor_rf=4:nprobe=2", "k_factor_rf=8:nprobe=1", "k_factor_rf=8:nprobe=2"]
         );
         assert_eq!(parse("exact").settings(), [Setting::default()]);
     }
@@ -318,6 +333,7 @@ mod tests {
             ("faiss:", "faiss:FACTORY"),
             ("faiss:nprobe=3", "faiss:FACTORY"),
             ("hyperplane:hashes=64", "1 to 32 hashes"),
+            ("hnsw:efSearch=1:efSearch=2", "every parameter once"),
             ("hnsw:M=1", "M of at least 2"),
             ("ivf-flat:nlist=0", "nlist of at least 1"),
         ] {

@@ -34,6 +34,7 @@ pub struct FaissIndex {
     rows: Vec<u32>,
     /// It came whole from a file.
     is_file: bool,
+    takes_all_at_once: bool,
 }
 
 const OUT_OF_MEMORY: &str =
@@ -69,6 +70,10 @@ impl FaissIndex {
     pub fn new(factory: &str, dim: usize, metric: Metric, ef_construction: Option<u64>) -> Result<Self> {
         // The LSH of FAISS knows only L2, which orders normalised vectors as cosine does.
         let is_lsh = factory.split(',').next_back().is_some_and(|last| last.starts_with("LSH"));
+        if is_lsh && metric == Metric::Dot {
+            let expected = "cosine or euclidean for the LSH of FAISS, which does not know the dot product".to_owned();
+            return Err(Error::Parameter { name: "metric", expected, found: metric.to_string() });
+        }
         let kind = match metric {
             Metric::Cosine if is_lsh => MetricType::L2,
             Metric::Dot | Metric::Cosine => MetricType::InnerProduct,
@@ -83,7 +88,8 @@ impl FaissIndex {
                 found: format!("{factory:?} (FAISS: {})", told(&error)),
             }
         })?;
-        let mut made = Self { index, metric, dim, rows: Vec::new(), is_file: false };
+        let mut made =
+            Self { index, metric, dim, rows: Vec::new(), is_file: false, takes_all_at_once: factory.contains("NSG") };
         if let Some(value) = ef_construction {
             made.set("efConstruction", value)?;
         }
@@ -116,7 +122,7 @@ impl FaissIndex {
                 "it was built for {own}, not for {metric}. Choose that metric, or build it again"
             )));
         }
-        Ok(Self { index, metric, dim, rows: Vec::new(), is_file: true })
+        Ok(Self { index, metric, dim, rows: Vec::new(), is_file: true, takes_all_at_once: false })
     }
 
     /// The docs of some rows as the index wants them.
@@ -139,12 +145,14 @@ fn normalise(vectors: &mut [f32], dim: usize) {
 }
 
 impl Index for FaissIndex {
-    fn train(&mut self, docs: Docs<'_>, monitor: &Monitor) -> Result<()> {
+    fn train(&mut self, docs: Docs<'_>, order: &[u32], monitor: &Monitor) -> Result<()> {
         if self.is_file || self.index.is_trained() {
             return Ok(());
         }
         monitor.begin("training", "docs", 0);
-        let rows: Vec<u32> = (0..docs.count.min(TRAINING_DOCS) as u32).collect();
+        // Spread over all of them: files may be sorted.
+        let step = order.len().div_ceil(TRAINING_DOCS).max(1);
+        let rows: Vec<u32> = order.iter().copied().step_by(step).collect();
         let values = self.gather(docs, &rows);
         self.index.train(&values).map_err(failed("train"))
     }
@@ -154,7 +162,8 @@ impl Index for FaissIndex {
             return Ok(());
         }
         monitor.begin("adding docs", "docs", order.len() as u64);
-        for rows in order.chunks(BATCH) {
+        // NSG takes its docs all at once.
+        for rows in order.chunks(if self.takes_all_at_once { order.len() } else { BATCH }) {
             let values = self.gather(docs, rows);
             self.index.add(&values).map_err(failed("add docs"))?;
             monitor.advance(rows.len() as u64)?;
@@ -164,9 +173,9 @@ impl Index for FaissIndex {
     }
 
     fn set(&mut self, name: &str, value: u64) -> Result<()> {
-        if value == 0 {
-            let expected = format!("{name} of at least 1");
-            return Err(Error::Parameter { name: "index", expected, found: "0".to_owned() });
+        if !(1..=i32::MAX as u64).contains(&value) {
+            let expected = format!("{name} of at least 1 and below 2³¹");
+            return Err(Error::Parameter { name: "index", expected, found: value.to_string() });
         }
         let space = ParameterSpace::new().map_err(failed("be asked for its parameters"))?;
         space.set_index_parameter(&self.index, name, value as f64).map_err(|error| Error::Parameter {

@@ -125,7 +125,7 @@ fn gaussian(random: &mut Random) -> f32 {
 }
 
 impl Index for Hyperplanes<'_> {
-    fn train(&mut self, _docs: Docs<'_>, _monitor: &Monitor) -> Result<()> {
+    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
         Ok(())
     }
 

@@ -38,11 +38,11 @@ pub struct Docs<'a> {
 
 /// A structure that finds near docs.
 pub trait Index {
-    /// Learns from the docs what the structure needs before it takes them; nothing for most.
+    /// Learns from the docs, in `order`, what the structure needs before it takes them; nothing for most.
     ///
     /// # Errors
     /// Too few docs; settings that do not fit; cancelled.
-    fn train(&mut self, docs: Docs<'_>, monitor: &Monitor) -> Result<()>;
+    fn train(&mut self, docs: Docs<'_>, order: &[u32], monitor: &Monitor) -> Result<()>;
 
     /// Takes the docs, in `order`.
     ///

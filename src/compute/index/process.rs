@@ -62,7 +62,6 @@ pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMu
     let line = serde_json::to_string(job).map_err(|error| Error::Index { what: error.to_string() })?;
     // A child that died at once tells more by its end.
     writeln!(stdin, "{line}").ok();
-    drop(stdin);
     let words = std::thread::spawn(move || {
         let mut kept = Vec::new();
         let mut part = [0; 1024];
@@ -75,8 +74,13 @@ pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMu
     });
     let (sender, events) = channel();
     std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
-            let event = line.strip_prefix(MARK).and_then(|event| serde_json::from_str(event).ok());
+        let mut lines = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+            // Libraries print what they like, in any encoding, and may leave a line unfinished.
+            let text = String::from_utf8_lossy(&line).into_owned();
+            line.clear();
+            let event = text.split_once(MARK).and_then(|(_, event)| serde_json::from_str(event).ok());
             if event.is_some_and(|event: Event| sender.send(event).is_err()) {
                 return;
             }
@@ -88,10 +92,11 @@ pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMu
     loop {
         monitor.check()?;
         match events.recv_timeout(PATIENCE) {
-            Ok(Event::Progress { label, unit, done, total }) => {
-                let this = format!("{label} {total}");
+            Ok(Event::Progress { label, detail, unit, done, total }) => {
+                let this = format!("{label} {detail} {total}");
                 if stage != this || done < told {
                     monitor.begin(&label, unit_of(&unit), total);
+                    monitor.set_detail(format!("{} {detail}", job.candidate).trim_end());
                     (stage, told) = (this, 0);
                 }
                 monitor.advance(done - told)?;
@@ -103,7 +108,14 @@ pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMu
                 let what = if is_named { message } else { format!("{}: {message}", job.candidate) };
                 failure = Some(if is_wrong_use { Error::IndexUse { what } } else { Error::Index { what } });
             }
-            Ok(event) => on_event(event)?,
+            Ok(event) => {
+                let is_waiting = matches!(event, Event::Searched(..));
+                on_event(event)?;
+                if is_waiting {
+                    // A child that died meanwhile is noticed by its end.
+                    writeln!(stdin, "go on").ok();
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }

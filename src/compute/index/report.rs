@@ -16,6 +16,9 @@ pub struct Line {
     pub setting: String,
     /// Which of several builds, from 0.
     pub build: usize,
+    /// The largest k asked for.
+    #[serde(skip)]
+    pub compared_at: usize,
     /// Recall@k for each k asked for that was found.
     pub recall: Vec<Recall>,
     pub gaps: Gaps,
@@ -59,6 +62,7 @@ impl Line {
             index: info.candidate.clone(),
             setting: info.setting.to_string(),
             build: info.build,
+            compared_at: ks.last().copied().unwrap_or(0),
             recall: fitting.map(|&k| Recall { k, mean: judged.recall(k) }).collect(),
             gaps: judged.gaps(&lab.truth),
             latency_secs: (!sorted.is_empty()).then(|| [0.5, 0.95, 0.99].map(|share| percentile(&sorted, share))),
@@ -79,9 +83,9 @@ impl Line {
         }
     }
 
-    /// Recall at the largest k that was found.
+    /// Recall at the largest k asked for, by which contestants are compared; `None` if fewer were found.
     pub fn best_recall(&self) -> Option<Mean> {
-        self.recall.last().map(|recall| recall.mean)
+        self.recall.iter().find(|recall| recall.k == self.compared_at).map(|recall| recall.mean)
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::candidate::{Candidate, Setting};
+use super::candidate::{Candidate, Engine, Setting};
 use super::judge::Judged;
 use super::neighbours::Found;
 use super::process;
@@ -20,6 +20,7 @@ use crate::compute::atomic_file::{temporary_name, write_atomically};
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::ScoreParams;
 use crate::compute::figures::count;
+use crate::compute::vectors::MappedFile;
 use crate::job::Monitor;
 
 const LAB_NAME: &str = "lab.json";
@@ -96,6 +97,9 @@ pub struct RunInfo {
     /// `None` of neighbour files.
     pub built: Option<Built>,
     pub searched: Option<Searched>,
+    /// Fingerprint of the index file that was read, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl RunInfo {
@@ -107,7 +111,8 @@ impl RunInfo {
 
     /// The same for the same contestant, so that a session knows what it has.
     fn file_name(&self) -> String {
-        let text = format!("{}\n{}\n{}", self.candidate, self.setting, self.build);
+        let file = self.file.as_deref().unwrap_or_default();
+        let text = format!("{}\n{}\n{}\n{file}", self.candidate, self.setting, self.build);
         // FNV-1a.
         let hash = text
             .bytes()
@@ -166,25 +171,32 @@ impl Lab {
         arena.check_vectors(monitor)?;
         let manifest = Manifest::of(question, &arena)?;
         let path = folder.join(LAB_NAME);
+        let text = serde_json::to_string_pretty(&manifest).map_err(|error| Error::IndexUse {
+            what: format!("the paths of docs and queries must be UTF-8 ({error})"),
+        })?;
+        let other = |difference: &str| Error::Neighbours {
+            what: format!("holds {difference}. Choose another folder (-o)"),
+            path: folder.to_owned(),
+        };
         if path.exists() {
             if let Some(difference) = read_manifest(folder)?.difference(&manifest) {
-                return Err(Error::OtherSession { difference, path: folder.to_owned() });
+                return Err(other(&format!("another session ({difference})")));
             }
         } else if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-            let difference = "files that are no lab session".to_owned();
-            return Err(Error::OtherSession { difference, path: folder.to_owned() });
+            return Err(other("files that are no lab session"));
         }
         fs::create_dir_all(folder.join(RUNS_NAME))
             .map_err(|source| Error::OutputFolder { source, path: folder.to_owned() })?;
         let lock = lock(folder)?;
+        // First of all, so that what is stopped now goes on later; and anew, since the files may have been moved.
+        write_atomically(&path, text.as_bytes())?;
+        remove_unfinished(&folder.join(RUNS_NAME));
         let exact = folder.join(EXACT_NAME);
-        let ids = match path.exists() && exact.exists() {
+        let ids = match exact.exists() {
             true => read_exact(&exact, &arena)?,
             false => {
                 let ids = arena.exact_ids(monitor)?;
                 Found { k: arena.top_k, ids: ids.clone(), latencies: None }.write(&exact)?;
-                let text = serde_json::to_string_pretty(&manifest).expect("plain values can be written");
-                write_atomically(&path, text.as_bytes())?;
                 ids
             }
         };
@@ -202,7 +214,8 @@ impl Lab {
         let manifest = read_manifest(folder)?;
         for path in [&manifest.docs, &manifest.queries] {
             if !path.exists() {
-                return Err(Error::VectorsMissing { path: path.clone(), folder: folder.to_owned() });
+                let what = format!("its vectors are not there any more: {}. Put them back", path.display());
+                return Err(Error::Neighbours { what, path: folder.to_owned() });
             }
         }
         let question = Question {
@@ -217,8 +230,9 @@ impl Lab {
         };
         let arena = Arena::open(&question)?;
         if let Some(what) = manifest.difference(&Manifest::of(&question, &arena)?) {
-            let path = if what.contains("queries") { manifest.queries } else { manifest.docs };
-            return Err(Error::VectorsChanged { what, path });
+            let what =
+                format!("its vectors were changed since ({what}). Restore them, or run it again into another folder");
+            return Err(Error::Neighbours { what, path: folder.to_owned() });
         }
         let ids = read_exact(&folder.join(EXACT_NAME), &arena)?;
         let truth = Truth::of(&arena, ids);
@@ -302,7 +316,12 @@ impl Lab {
     /// What [`Found::read`] finds; a folder that cannot be written.
     pub fn take_neighbours(&mut self, path: &Path, name: &str) -> Result<()> {
         let found = Found::read(path, self.arena.num_queries, self.arena.num_docs)?;
+        if self.runs.iter().any(|run| run.info.candidate == name && run.info.built.is_some()) {
+            let what = format!("an index of this session is called {name}, too. Give it another name: NAME=FILE");
+            return Err(Error::Neighbours { what, path: path.to_owned() });
+        }
         let info = RunInfo {
+            file: None,
             candidate: name.to_owned(),
             setting: Setting::default(),
             build: 0,
@@ -313,6 +332,8 @@ impl Lab {
             }),
         };
         let kept = self.path_of(&info);
+        // What was there under this name is gone before anything of it is replaced.
+        remove_run(&kept)?;
         if let Some(latencies) = &found.latencies {
             let bytes: Vec<u8> = latencies.iter().flat_map(|secs| secs.to_le_bytes()).collect();
             write_atomically(&latencies_beside(&kept), &bytes)?;
@@ -341,6 +362,16 @@ impl Lab {
             return Err(Error::IndexUse { what });
         }
         let builds = if candidate.depends_on_order() { options.builds } else { 1 };
+        let file = match candidate.file() {
+            Some(path) => Some(format!("{:016x}", MappedFile::open(path)?.fingerprint()?)),
+            None => None,
+        };
+        // Figures of a file that was written again since.
+        let stale = |run: &Run| run.info.candidate == candidate.name && run.info.file != file;
+        for run in self.runs.iter().filter(|run| stale(run)) {
+            remove_run(&self.path_of(&run.info))?;
+        }
+        self.runs.retain(|run| !stale(run));
         for build in 0..builds {
             let info = |setting: &Setting| RunInfo {
                 candidate: candidate.name.clone(),
@@ -348,6 +379,7 @@ impl Lab {
                 build,
                 built: None,
                 searched: None,
+                file: file.clone(),
             };
             let missing: Vec<RunInfo> = candidate
                 .settings()
@@ -390,10 +422,15 @@ impl Lab {
                 Ok(())
             });
             if outcome.is_err() {
-                // A child that was killed leaves what it was writing.
-                fs::remove_file(&job.scratch).ok();
+                remove_unfinished(&self.folder.join(RUNS_NAME));
             }
             outcome?;
+            let is_kept = |wanted: &RunInfo| self.path_of(wanted).with_extension("json").exists();
+            if !missing.iter().all(is_kept) {
+                let what =
+                    format!("{}: the index process ended without all that was asked. Run it again", candidate.name);
+                return Err(Error::Index { what });
+            }
         }
         Ok(())
     }
@@ -410,6 +447,13 @@ pub fn build_file(
     path: &Path,
     monitor: &Monitor,
 ) -> Result<Built> {
+    if !matches!(candidate.engine, Engine::Faiss { .. }) {
+        let what = format!("{} has no file form. Choose a family of FAISS", candidate.name);
+        return Err(Error::IndexUse { what });
+    }
+    if path.is_dir() {
+        return Err(Error::write(path)(std::io::ErrorKind::IsADirectory.into()));
+    }
     let arena = Arena::open(question)?;
     monitor.begin("checking vectors", "rows", (arena.num_docs + arena.num_queries) as u64);
     arena.check_vectors(monitor)?;
@@ -441,7 +485,10 @@ pub fn build_file(
         fs::remove_file(&unfinished).ok();
         return Err(error);
     }
-    fs::rename(&unfinished, path).map_err(Error::write(path))?;
+    if let Err(error) = fs::rename(&unfinished, path) {
+        fs::remove_file(&unfinished).ok();
+        return Err(Error::write(path)(error));
+    }
     built.ok_or_else(|| Error::Index {
         what: format!("{}: the index process told nothing of what it built", candidate.name),
     })
@@ -461,6 +508,26 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
         )));
     }
     Ok(manifest)
+}
+
+/// Forgets a run: first that it is whole, then its files.
+fn remove_run(neighbours: &Path) -> Result<()> {
+    for path in [neighbours.with_extension("json"), latencies_beside(neighbours), neighbours.to_owned()] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::write(&path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a child that was killed was writing.
+fn remove_unfinished(runs: &Path) {
+    let entries = fs::read_dir(runs).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    for path in entries.filter(|path| path.extension().is_some_and(|extension| extension == "part")) {
+        // It is in nobody's way: what is whole has another name.
+        fs::remove_file(&path).ok();
+    }
 }
 
 fn read_exact(path: &Path, arena: &Arena) -> Result<Vec<u32>> {

@@ -21,6 +21,7 @@ use super::truth::{Arena, Question};
 use super::{Index, NONE};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::{Error, Result};
+use crate::compute::exact::ScoreParams;
 use crate::compute::figures::{bytes, count};
 use crate::compute::random::Random;
 use crate::job::Monitor;
@@ -31,6 +32,8 @@ pub const ARGUMENT: &str = "index-worker";
 pub const MARK: &str = "@knnscope ";
 /// Memory beside the index: the program, its threads, a batch of vectors.
 const OWN_BYTES: u64 = 512 << 20;
+/// Stacks and heaps of a thread, of this program's and of the libraries'.
+const THREAD_BYTES: u64 = 24 << 20;
 /// Queries that are asked before any is timed.
 const WARM_UP: usize = 50;
 
@@ -66,6 +69,7 @@ pub enum Event {
     /// A stage with its total, and what of it is done.
     Progress {
         label: String,
+        detail: String,
         unit: String,
         done: u64,
         total: u64,
@@ -125,7 +129,9 @@ pub fn run(input: &mut dyn BufRead, output: &mut (dyn Write + Send)) -> bool {
             return false;
         }
     };
-    let limit = Some(job.memory_bytes.saturating_add(OWN_BYTES));
+    let answers = job.num_queries as u64 * job.top_k as u64 * 8;
+    let beside = OWN_BYTES + THREAD_BYTES * job.threads as u64 + answers;
+    let limit = Some(job.memory_bytes.saturating_add(beside));
     setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit }).ok();
     let (monitor, is_done) = (Monitor::new(), AtomicBool::new(false));
     let output = std::sync::Mutex::new(output);
@@ -140,11 +146,12 @@ pub fn run(input: &mut dyn BufRead, output: &mut (dyn Write + Send)) -> bool {
                 let progress = monitor.progress();
                 let event = Event::Progress {
                     label: progress.stage.clone(),
+                    detail: progress.detail.clone(),
                     unit: progress.unit.to_owned(),
                     done: progress.done,
                     total: progress.total,
                 };
-                if last.as_ref() != Some(&event) {
+                if last.as_ref() != Some(&event) && !progress.stage.is_empty() {
                     say(&event);
                     last = Some(event);
                 }
@@ -152,7 +159,7 @@ pub fn run(input: &mut dyn BufRead, output: &mut (dyn Write + Send)) -> bool {
             }
         });
         // Bindings panic at answers of libraries that make no sense to them.
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(&job, &monitor, &say)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&job, input, &monitor, &say)));
         is_done.store(true, Ordering::Relaxed);
         outcome.unwrap_or_else(|_| Err(Error::Index { what: format!("it broke off. {}", advice(&job)) }))
     });
@@ -169,7 +176,7 @@ fn tell(output: &mut dyn Write, event: &Event) {
     }
 }
 
-fn work(job: &Job, monitor: &Monitor, say: &dyn Fn(&Event)) -> Result<()> {
+fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Event)) -> Result<()> {
     let question = Question {
         docs: job.docs.clone(),
         queries: job.queries.clone(),
@@ -178,7 +185,8 @@ fn work(job: &Job, monitor: &Monitor, say: &dyn Fn(&Event)) -> Result<()> {
         num_queries: Some(job.num_queries),
         top_k: job.top_k,
         metric: job.metric.parse()?,
-        memory_budget: job.memory_bytes,
+        // Of the exact search, which only the exact contestant does.
+        memory_budget: job.memory_bytes.max(ScoreParams::DEFAULT_MEMORY),
     };
     let candidate = Candidate::parse(&job.candidate, job.dim)?;
     let arena = Arena::open(&question)?;
@@ -186,15 +194,15 @@ fn work(job: &Job, monitor: &Monitor, say: &dyn Fn(&Event)) -> Result<()> {
         0 => (0..arena.num_docs as u32).collect(),
         seed => Random::stream(seed, 0x006f_7264_6572).order(arena.num_docs),
     };
+    monitor.begin("opening the index", "steps", 0);
     let before = own_memory();
     let mut index = open(&candidate.engine, &arena, job)?;
     let started = Instant::now();
     index.use_threads(job.threads);
-    index.train(arena.indexed(), monitor)?;
+    index.train(arena.indexed(), &order, monitor)?;
     let train_secs = started.elapsed().as_secs_f64();
     index.build(arena.indexed(), &order, monitor)?;
     let build_secs = started.elapsed().as_secs_f64() - train_secs;
-    drop(order);
     let memory_bytes = own_memory().saturating_sub(before);
     if index.len() > arena.num_docs {
         let what = format!(
@@ -215,6 +223,10 @@ fn work(job: &Job, monitor: &Monitor, say: &dyn Fn(&Event)) -> Result<()> {
         write_atomically(&latencies_beside(path), &latencies)?;
         found.write(path)?;
         say(&Event::Searched(place, searched));
+        // The parent judges now; what follows is timed, and waits until it is done.
+        if input.read_line(&mut String::new()).map_or(true, |bytes| bytes == 0) {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -243,7 +255,18 @@ fn open<'a>(engine: &Engine, arena: &'a Arena, job: &Job) -> Result<Box<dyn Inde
 
 fn size_on_disk(index: &mut dyn Index, job: &Job) -> Result<Option<u64>> {
     let path = job.save.as_deref().unwrap_or(&job.scratch);
-    if !index.save(path)? {
+    if let Some(file) = Candidate::parse(&job.candidate, job.dim)?.file()
+        && job.save.is_none()
+    {
+        return Ok(std::fs::metadata(file).ok().map(|data| data.len()));
+    }
+    let saved = index.save(path);
+    if saved.is_err() && job.save.is_none() {
+        // A full disk, perhaps: the index is as good without this figure.
+        std::fs::remove_file(path).ok();
+        return Ok(None);
+    }
+    if !saved? {
         if job.save.is_some() {
             let what = format!("{} has no file form. Choose a family of FAISS", job.candidate);
             return Err(Error::Index { what });
@@ -313,7 +336,8 @@ pub fn cause_of_death(signal: Option<i32>, stderr: &str, job: &Job) -> String {
     }
     let how = match signal {
         Some(9) => "it was killed (by the system if memory ran out)".to_owned(),
-        Some(11 | 7) => "it touched memory that is not its own (signal 11)".to_owned(),
+        Some(11) => "it touched memory that is not its own (signal 11)".to_owned(),
+        Some(7) => "a file was shortened while it was read (signal 7)".to_owned(),
         Some(6) => "it gave up (abort)".to_owned(),
         Some(signal) => format!("it was ended by signal {signal}"),
         None => "it ended without a word".to_owned(),
@@ -324,8 +348,7 @@ pub fn cause_of_death(signal: Option<i32>, stderr: &str, job: &Job) -> String {
 }
 
 fn advice(job: &Job) -> &'static str {
-    let is_file = Candidate::parse(&job.candidate, job.dim)
-        .is_ok_and(|candidate| matches!(candidate.engine, Engine::FaissFile { .. } | Engine::AnnoyFile { .. }));
+    let is_file = Candidate::parse(&job.candidate, job.dim).is_ok_and(|candidate| candidate.file().is_some());
     match is_file {
         true => "The index file is probably damaged: build it again",
         false => "Its library probably cannot take these parameters: choose others",
