@@ -148,6 +148,13 @@ fn a_session_continues_and_is_told_again() {
         knnscope(&["index", "show", &shown(&data.path("lab")), "--quiet", "--csv", &shown(&data.path("a.csv"))]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(fs::read_to_string(data.path("a.csv")).expect("written").lines().count(), 3);
+    // Stopped before the exact answer was there.
+    fs::remove_file(data.path("lab/exact.ibin")).expect("removed");
+    fs::write(data.path("lab/runs/.torn.ibin.part"), "torn").expect("written");
+    let lab = Lab::begin(&data.question(), &data.path("lab"), &Monitor::new()).expect("searched exactly again");
+    assert_eq!(lab.runs.len(), 2);
+    assert!(!data.path("lab/runs/.torn.ibin.part").exists());
+    drop(lab);
     let other = Question { top_k: 5, ..data.question() };
     let error = Lab::begin(&other, &data.path("lab"), &Monitor::new()).expect_err("another question").to_string();
     assert!(error.contains("top-k 10 there, 5 asked for"), "{error}");
@@ -217,6 +224,9 @@ fn neighbour_files_of_others_are_judged() {
     assert_eq!((lines[1]["index"].as_str(), recall(&lines[1])), (Some("upper half"), 0.5));
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains("upper half: 300 places without a doc"), "{told}");
+    let output = judge(&["--neighbors", &right, "--neighbors", &right]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("found right twice"), "{}", stderr(&output));
     let output = judge(&["--neighbors", &far]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("query 0, rank 1: doc 5,000 is out of range; the docs are 0 to 1,999"));
