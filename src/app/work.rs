@@ -191,9 +191,9 @@ pub fn select(store: &ScoreStore, key: &SelectionKey, texts: &TextCache, monitor
     let manifest = store.manifest();
     let mut rows = Vec::with_capacity(hits.len());
     for hit in hits {
-        let query = text_of(&mut cache, store, &manifest.queries, hit.query_row, monitor)?;
+        let query = text_of(&mut cache, store.locate(&manifest.queries).as_deref(), hit.query_row, monitor)?;
         let doc = match hit.doc_row {
-            Some(row) => text_of(&mut cache, store, &manifest.docs, u64::from(row), monitor)?,
+            Some(row) => text_of(&mut cache, store.locate(&manifest.docs).as_deref(), u64::from(row), monitor)?,
             None => None,
         };
         rows.push(SelectionRow {
@@ -208,14 +208,14 @@ pub fn select(store: &ScoreStore, key: &SelectionKey, texts: &TextCache, monitor
     Ok(Selection { total, rows })
 }
 
-fn text_of(
+/// The text of a row of a vector file; text files stay open in `cache`.
+pub fn text_of(
     cache: &mut Vec<(PathBuf, Option<Texts>)>,
-    store: &ScoreStore,
-    vectors: &str,
+    vectors: Option<&Path>,
     row: u64,
     monitor: &Monitor,
 ) -> Result<Option<Text>> {
-    let Some(path) = store.locate(vectors).as_deref().and_then(Texts::path_beside) else { return Ok(None) };
+    let Some(path) = vectors.and_then(Texts::path_beside) else { return Ok(None) };
     let index = match cache.iter().position(|(known, _)| *known == path) {
         Some(index) => index,
         None => {

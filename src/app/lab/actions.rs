@@ -104,10 +104,11 @@ impl App {
                 state.query = Some(query);
                 let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
                 if let (Some(lab), Some(line)) = (lab, state.current) {
+                    let texts = self.texts.clone();
                     self.lab
                         .jobs
                         .telling
-                        .start(ctx, "neighbours", move |monitor| work::tell(&lab, line, query, monitor));
+                        .start(ctx, "neighbours", move |monitor| work::tell(&lab, line, query, &texts, monitor));
                 }
             }
             LabCommand::AskSave => match state.opened.is_some() {

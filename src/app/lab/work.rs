@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, PoisonError};
 
 use super::super::grid::Grid;
 use super::super::save_dialog::{SaveForm, Saved};
-use super::super::work::Slot;
+use super::super::work::{Slot, TextCache, text_of};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
@@ -17,7 +17,6 @@ use crate::compute::index::report::{Line, lines, short_table, table, usual_ks};
 use crate::compute::index::session::{Lab, Options};
 use crate::compute::index::truth::Question;
 use crate::compute::table::{Column, Table};
-use crate::compute::vectors::Texts;
 use crate::job::{Monitor, Progress};
 
 /// A session as it is shown.
@@ -276,14 +275,10 @@ pub fn list_queries(lab: &Lab, line: usize) -> QueryList {
 const TOLD: usize = 30;
 
 /// A query and both its lists, with texts where there are any.
-pub fn tell(lab: &Lab, line: usize, query: usize, monitor: &Monitor) -> Result<Told> {
-    let open = |path: &Path| Texts::path_beside(path).map(|path| Texts::open(&path, monitor)).transpose();
-    let texts = Mutex::new(open(lab.arena.docs.path())?);
-    let words = |texts: &mut Option<Texts>, row: usize| -> Result<String> {
-        let found = match texts {
-            Some(texts) => texts.get(row)?,
-            None => None,
-        };
+pub fn tell(lab: &Lab, line: usize, query: usize, texts: &TextCache, monitor: &Monitor) -> Result<Told> {
+    let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut words = |vectors: &Path, row: usize| -> Result<String> {
+        let found = text_of(&mut texts, Some(vectors), row as u64, monitor)?;
         Ok(found.map_or(String::new(), |text| match (text.title.is_empty(), text.text.is_empty()) {
             (false, false) => format!("{} · {}", text.title, text.text),
             (true, _) => text.text,
@@ -293,19 +288,18 @@ pub fn tell(lab: &Lab, line: usize, query: usize, monitor: &Monitor) -> Result<T
     let judged = &lab.runs[line].judged;
     let found = &judged.ids[query * judged.k..(query + 1) * judged.k];
     let exact = &lab.truth.ids_of(query)[..judged.k];
-    let list = |ids: &[u32], others: &[u32]| -> Result<Vec<Neighbour>> {
-        let mut texts = texts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut list = |ids: &[u32], others: &[u32]| -> Result<Vec<Neighbour>> {
         ids.iter()
             .filter(|id| **id != NONE)
             .take(TOLD)
             .map(|&doc| {
-                let text = words(&mut texts, doc as usize)?;
+                let text = words(lab.arena.docs.path(), doc as usize)?;
                 Ok(Neighbour { doc, score: lab.arena.score(query, doc), text, is_shared: others.contains(&doc) })
             })
             .collect()
     };
     let (exact, found) = (list(exact, found)?, list(found, exact)?);
-    let text = words(&mut open(lab.arena.queries.path())?, query)?;
+    let text = words(lab.arena.queries.path(), query)?;
     Ok(Told { line, query, text, exact, found })
 }
 

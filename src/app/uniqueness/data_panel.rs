@@ -4,8 +4,7 @@ use egui::RichText;
 
 use super::super::App;
 use super::super::command::{Command, Pick};
-use super::super::fields::heading;
-use super::super::fields::{field, label, path_field};
+use super::super::fields::{field, heading, label, path_field};
 use super::super::theme;
 use super::UniquenessCommand;
 use crate::compute::uniqueness::Distance;

@@ -5,8 +5,7 @@ use egui_plot::{AxisHints, Line, PlotBounds, VLine};
 
 use super::super::App;
 use super::super::command::{Command, Pick};
-use super::super::fields::heading;
-use super::super::fields::{edit, label};
+use super::super::fields::{edit, heading, label};
 use super::super::plots::{Reach, fixed_plot};
 use super::super::theme;
 use super::state::{Save, Typed};

@@ -223,10 +223,6 @@ impl PartialEq for Promise {
 impl Eq for Promise {}
 
 impl Index for AnnoyFile {
-    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
-        Ok(())
-    }
-
     /// It is built.
     fn build(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
         Ok(())
@@ -257,9 +253,5 @@ impl Index for AnnoyFile {
 
     fn distance_computations(&self) -> Option<u64> {
         Some(self.computations)
-    }
-
-    fn save(&mut self, _path: &Path) -> Result<bool> {
-        Ok(false)
     }
 }

@@ -1,7 +1,5 @@
 //! Exact contestants: brute force by this program's engine, and all scores computed beforehand.
 
-use std::path::Path;
-
 use rayon::prelude::*;
 
 use super::hyperplane::key;
@@ -37,10 +35,6 @@ impl<'a> Exact<'a> {
 }
 
 impl Index for Exact<'_> {
-    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
-        Ok(())
-    }
-
     fn build(&mut self, _docs: Docs<'_>, _order: &[u32], monitor: &Monitor) -> Result<()> {
         self.engine = Some(self.arena.engine(monitor)?);
         Ok(())
@@ -73,10 +67,6 @@ impl Index for Exact<'_> {
 
     fn distance_computations(&self) -> Option<u64> {
         Some(self.computations)
-    }
-
-    fn save(&mut self, _path: &Path) -> Result<bool> {
-        Ok(false)
     }
 }
 
@@ -112,10 +102,6 @@ impl<'a> Precomputed<'a> {
 }
 
 impl Index for Precomputed<'_> {
-    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
-        Ok(())
-    }
-
     fn build(&mut self, docs: Docs<'_>, _order: &[u32], monitor: &Monitor) -> Result<()> {
         let queries = self.arena.num_queries;
         let needed = queries as u64 * docs.count as u64 * 4;
@@ -168,9 +154,5 @@ impl Index for Precomputed<'_> {
 
     fn distance_computations(&self) -> Option<u64> {
         Some(0)
-    }
-
-    fn save(&mut self, _path: &Path) -> Result<bool> {
-        Ok(false)
     }
 }

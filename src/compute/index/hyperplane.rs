@@ -4,8 +4,6 @@
 //! `probes` > 0 at as many buckets next to it, across the hyperplanes that it is nearest to (Lv et al., "Multi-probe
 //! LSH", 2007); what it finds there is scored exactly.
 
-use std::path::Path;
-
 use rayon::prelude::*;
 
 use super::{Docs, Index, NONE};
@@ -125,10 +123,6 @@ fn gaussian(random: &mut Random) -> f32 {
 }
 
 impl Index for Hyperplanes<'_> {
-    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
-        Ok(())
-    }
-
     /// The order of docs makes no difference here.
     fn build(&mut self, docs: Docs<'_>, _order: &[u32], monitor: &Monitor) -> Result<()> {
         let level = Level::detected();
@@ -193,9 +187,5 @@ impl Index for Hyperplanes<'_> {
 
     fn distance_computations(&self) -> Option<u64> {
         Some(self.computations)
-    }
-
-    fn save(&mut self, _path: &Path) -> Result<bool> {
-        Ok(false)
     }
 }

@@ -42,7 +42,9 @@ pub trait Index {
     ///
     /// # Errors
     /// Too few docs; settings that do not fit; cancelled.
-    fn train(&mut self, docs: Docs<'_>, order: &[u32], monitor: &Monitor) -> Result<()>;
+    fn train(&mut self, _docs: Docs<'_>, _order: &[u32], _monitor: &Monitor) -> Result<()> {
+        Ok(())
+    }
 
     /// Takes the docs, in `order`.
     ///
@@ -82,5 +84,7 @@ pub trait Index {
     ///
     /// # Errors
     /// A file that cannot be written.
-    fn save(&mut self, path: &std::path::Path) -> Result<bool>;
+    fn save(&mut self, _path: &std::path::Path) -> Result<bool> {
+        Ok(false)
+    }
 }

@@ -7,13 +7,13 @@
 //!
 //! −1 stands for "none found".
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use npyz::{DType, Endianness, Order, TypeChar};
 use serde::Deserialize;
 
 use super::NONE;
-use crate::compute::atomic_file::AtomicFile;
+use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted, grouped};
 use crate::compute::vectors::{MappedFile, npy_header};
@@ -60,20 +60,42 @@ impl Found {
         }
     }
 
-    /// Writes an `.ibin` file.
+    /// Reads what [`Found::write`] wrote.
+    ///
+    /// # Errors
+    /// As [`Found::read`].
+    pub fn read_back(path: &Path, queries: usize, num_docs: usize) -> Result<Self> {
+        let found = Self::read(path, queries, num_docs)?;
+        let path = latencies_beside(path);
+        if !path.exists() {
+            return Ok(found);
+        }
+        let bytes = std::fs::read(&path).map_err(Error::read(&path))?;
+        let secs: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|secs| f32::from_le_bytes(*secs)).collect();
+        Ok(Self { latencies: (secs.len() == queries).then_some(secs), ..found })
+    }
+
+    /// Writes an `.ibin` file, after the seconds of each query beside it, where they are known.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut file = AtomicFile::create(path)?;
+        if let Some(latencies) = &self.latencies {
+            let bytes: Vec<u8> = latencies.iter().flat_map(|secs| secs.to_le_bytes()).collect();
+            write_atomically(&latencies_beside(path), &bytes)?;
+        }
         let mut bytes = Vec::with_capacity(8 + self.ids.len() * 4);
         bytes.extend_from_slice(&(self.queries() as u32).to_le_bytes());
         bytes.extend_from_slice(&(self.k as u32).to_le_bytes());
         // NONE has the bits of −1.
         bytes.extend(self.ids.iter().flat_map(|id| id.to_le_bytes()));
-        file.append(&bytes)?;
-        file.commit()
+        write_atomically(path, &bytes)
     }
+}
+
+/// Where the seconds of each query are kept beside a neighbour file: float32, little-endian.
+pub fn latencies_beside(neighbours: &Path) -> PathBuf {
+    neighbours.with_extension("latencies")
 }
 
 struct Reader<'a> {

@@ -101,14 +101,7 @@ pub fn lines(lab: &Lab, ks: &[usize]) -> Vec<Line> {
     let mut lines: Vec<Line> = lab.runs.iter().map(|run| Line::of(run, lab, ks)).collect();
     let points: Vec<Option<(f64, f64)>> =
         lines.iter().map(|line| Some((line.best_recall()?.mean, line.qps?))).collect();
-    let noises: Vec<Option<f64>> = lines
-        .iter()
-        .map(|line| {
-            let same = lines.iter().filter(|other| other.index == line.index && other.setting == line.setting);
-            let recalls: Vec<f64> = same.filter_map(|line| Some(line.best_recall()?.mean)).collect();
-            deviation(&recalls)
-        })
-        .collect();
+    let noises: Vec<Option<f64>> = lines.iter().map(|line| deviation(&recalls_of_builds(&lines, line))).collect();
     for (index, line) in lines.iter_mut().enumerate() {
         line.build_noise = noises[index];
         let Some((recall, qps)) = points[index] else { continue };
@@ -118,6 +111,12 @@ pub fn lines(lab: &Lab, ks: &[usize]) -> Vec<Line> {
         line.is_on_front = !points.iter().flatten().any(beats);
     }
     lines
+}
+
+/// Recall of every build of the contestant in `line`.
+fn recalls_of_builds(lines: &[Line], line: &Line) -> Vec<f64> {
+    let same = lines.iter().filter(|other| other.index == line.index && other.setting == line.setting);
+    same.filter_map(|line| Some(line.best_recall()?.mean)).collect()
 }
 
 /// Standard deviation of a sample; `None` of fewer than two.
@@ -132,9 +131,7 @@ fn deviation(values: &[f64]) -> Option<f64> {
 pub fn within_noise(lines: &[Line]) -> Vec<(usize, usize)> {
     let first: Vec<usize> = (0..lines.len()).filter(|&index| lines[index].build == 0).collect();
     let mean_of = |index: usize| {
-        let line = &lines[index];
-        let same = lines.iter().filter(|other| other.index == line.index && other.setting == line.setting);
-        let recalls: Vec<f64> = same.filter_map(|line| Some(line.best_recall()?.mean)).collect();
+        let recalls = recalls_of_builds(lines, &lines[index]);
         recalls.iter().sum::<f64>() / recalls.len().max(1) as f64
     };
     let mut ordered: Vec<(f64, usize)> = first.into_iter().map(|index| (mean_of(index), index)).collect();

@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, Engine, Setting};
 use super::judge::Judged;
-use super::neighbours::Found;
+use super::neighbours::{Found, latencies_beside};
 use super::process;
 use super::truth::{Arena, Question, Truth};
-use super::worker::{Built, Event, Job, Searched, latencies_beside};
+use super::worker::{Built, Event, Job, Searched};
 use crate::compute::atomic_file::{temporary_name, write_atomically};
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::ScoreParams;
 use crate::compute::figures::count;
-use crate::compute::vectors::MappedFile;
+use crate::compute::vectors::{FNV_START, MappedFile, fnv1a};
 use crate::job::Monitor;
 
 const LAB_NAME: &str = "lab.json";
@@ -113,10 +113,7 @@ impl RunInfo {
     fn file_name(&self) -> String {
         let file = self.file.as_deref().unwrap_or_default();
         let text = format!("{}\n{}\n{}\n{file}", self.candidate, self.setting, self.build);
-        // FNV-1a.
-        let hash = text
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = fnv1a(FNV_START, text.as_bytes());
         let plain: String = self
             .candidate
             .chars()
@@ -167,7 +164,6 @@ impl Lab {
     /// cannot be written; cancelled.
     pub fn begin(question: &Question, folder: &Path, monitor: &Monitor) -> Result<Self> {
         let arena = Arena::open(question)?;
-        monitor.begin("checking vectors", "rows", (arena.num_docs + arena.num_queries) as u64);
         arena.check_vectors(monitor)?;
         let manifest = Manifest::of(question, &arena)?;
         let path = folder.join(LAB_NAME);
@@ -200,10 +196,7 @@ impl Lab {
                 ids
             }
         };
-        let truth = Truth::of(&arena, ids);
-        let mut lab = Self { folder: folder.to_owned(), arena, truth, runs: Vec::new(), _lock: Some(lock) };
-        lab.load_runs(monitor)?;
-        Ok(lab)
+        Self::with(folder, arena, ids, Some(lock), monitor)
     }
 
     /// Opens a session to look at it.
@@ -235,8 +228,12 @@ impl Lab {
             return Err(Error::Neighbours { what, path: folder.to_owned() });
         }
         let ids = read_exact(&folder.join(EXACT_NAME), &arena)?;
+        Self::with(folder, arena, ids, None, monitor)
+    }
+
+    fn with(folder: &Path, arena: Arena, ids: Vec<u32>, lock: Option<File>, monitor: &Monitor) -> Result<Self> {
         let truth = Truth::of(&arena, ids);
-        let mut lab = Self { folder: folder.to_owned(), arena, truth, runs: Vec::new(), _lock: None };
+        let mut lab = Self { folder: folder.to_owned(), arena, truth, runs: Vec::new(), _lock: lock };
         lab.load_runs(monitor)?;
         Ok(lab)
     }
@@ -284,19 +281,18 @@ impl Lab {
     }
 
     fn load(&self, info: RunInfo, neighbours: &Path) -> Result<Run> {
-        let mut found = Found::read(neighbours, self.arena.num_queries, self.arena.num_docs)?;
-        let path = latencies_beside(neighbours);
-        if path.exists() {
-            let bytes = fs::read(&path).map_err(Error::read(&path))?;
-            let secs: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|secs| f32::from_le_bytes(*secs)).collect();
-            found.latencies = (secs.len() == self.arena.num_queries).then_some(secs);
-        }
+        let found = Found::read_back(neighbours, self.arena.num_queries, self.arena.num_docs)?;
         let judged = Judged::of(&self.arena, &self.truth, &found);
         Ok(Run { info, found, judged })
     }
 
     fn path_of(&self, info: &RunInfo) -> PathBuf {
         self.folder.join(RUNS_NAME).join(info.file_name() + ".ibin")
+    }
+
+    /// Whether a run is whole.
+    fn has(&self, info: &RunInfo) -> bool {
+        self.path_of(info).with_extension("json").exists()
     }
 
     fn keep(&mut self, info: RunInfo) -> Result<()> {
@@ -334,10 +330,6 @@ impl Lab {
         let kept = self.path_of(&info);
         // What was there under this name is gone before anything of it is replaced.
         remove_run(&kept)?;
-        if let Some(latencies) = &found.latencies {
-            let bytes: Vec<u8> = latencies.iter().flat_map(|secs| secs.to_le_bytes()).collect();
-            write_atomically(&latencies_beside(&kept), &bytes)?;
-        }
         found.write(&kept)?;
         self.keep(info)
     }
@@ -381,12 +373,8 @@ impl Lab {
                 searched: None,
                 file: file.clone(),
             };
-            let missing: Vec<RunInfo> = candidate
-                .settings()
-                .iter()
-                .map(info)
-                .filter(|wanted| !self.path_of(wanted).with_extension("json").exists())
-                .collect();
+            let missing: Vec<RunInfo> =
+                candidate.settings().iter().map(info).filter(|wanted| !self.has(wanted)).collect();
             if missing.is_empty() {
                 continue;
             }
@@ -425,8 +413,7 @@ impl Lab {
                 remove_unfinished(&self.folder.join(RUNS_NAME));
             }
             outcome?;
-            let is_kept = |wanted: &RunInfo| self.path_of(wanted).with_extension("json").exists();
-            if !missing.iter().all(is_kept) {
+            if !missing.iter().all(|wanted| self.has(wanted)) {
                 let what =
                     format!("{}: the index process ended without all that was asked. Run it again", candidate.name);
                 return Err(Error::Index { what });
@@ -455,7 +442,6 @@ pub fn build_file(
         return Err(Error::write(path)(std::io::ErrorKind::IsADirectory.into()));
     }
     let arena = Arena::open(question)?;
-    monitor.begin("checking vectors", "rows", (arena.num_docs + arena.num_queries) as u64);
     arena.check_vectors(monitor)?;
     let unfinished = temporary_name(path);
     let job = Job {

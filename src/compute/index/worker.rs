@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,6 @@ use super::hyperplane::Hyperplanes;
 use super::neighbours::Found;
 use super::truth::{Arena, Question};
 use super::{Index, NONE};
-use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::ScoreParams;
 use crate::compute::figures::{bytes, count};
@@ -105,11 +104,6 @@ pub struct Searched {
     pub all_threads_secs: f64,
     /// Distances computed on one thread, where the index tells.
     pub distance_computations: Option<u64>,
-}
-
-/// Where the seconds of each query are kept beside its neighbour file: float32, little-endian.
-pub fn latencies_beside(neighbours: &Path) -> PathBuf {
-    neighbours.with_extension("latencies")
 }
 
 /// Does the job on `input`; for `main`. Returns whether it succeeded.
@@ -219,8 +213,6 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
             index.set(name, *value)?;
         }
         let (found, searched) = search(&mut *index, &arena, job, &setting.to_string(), monitor)?;
-        let latencies: Vec<u8> = found.latencies.iter().flatten().flat_map(|secs| secs.to_le_bytes()).collect();
-        write_atomically(&latencies_beside(path), &latencies)?;
         found.write(path)?;
         say(&Event::Searched(place, searched));
         // The parent judges now; what follows is timed, and waits until it is done.

@@ -15,9 +15,9 @@ pub use texts::{Text, Texts};
 pub use vec_file::{MAX_DIM, MappedFile, VectorFile};
 
 /// What [`fnv1a`] begins with.
-const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+pub(in crate::compute) const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// FNV-1a, going on from `hash`.
-fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
+pub(in crate::compute) fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
