@@ -35,7 +35,7 @@ missing_packages() {
 install_packages() {
     local missing as_root=
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-        say "this is no Debian or Ubuntu, so nothing is installed for you. Needed are C and C++ compilers, cmake, OpenBLAS, pkg-config,"
+        say "this is no Debian or Ubuntu, so nothing is installed for you. Needed are C and C++ compilers, OpenBLAS, pkg-config,"
         say "libclang, the development files of libavcodec, libavformat, libavutil and libswscale (FFmpeg 5.1 or newer),"
         say "and for the window OpenGL, X11 (with libxkbcommon-x11) or Wayland. The names on Debian:"
         awk '!/^#/ { print "  " $1 ": " $2 }' packaging/packages >&2

@@ -146,6 +146,9 @@ pub enum Outcome<T> {
     Panicked(String),
 }
 
+/// Stack of a worker: DuckDB follows nested expressions of users by recursion.
+const STACK_BYTES: usize = 16 << 20;
+
 /// Work on a thread of its own. Dropping the job cancels the work.
 pub struct Job<T> {
     monitor: Monitor,
@@ -175,7 +178,8 @@ impl<T: Send + 'static> Job<T> {
                 wake();
             }
         };
-        if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(worker) {
+        let builder = thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
+        if let Err(error) = builder.spawn(worker) {
             sender.send(Outcome::Panicked(format!("no thread could be started: {error}"))).ok();
         }
         Self { monitor, results }

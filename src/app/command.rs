@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::lab::LabCommand;
+use super::lab::{LabCommand, Part};
 use super::sparsity::SparsityCommand;
 use super::state::{ExportKind, Page};
 use super::uniqueness::{Save, UniquenessCommand};
@@ -118,7 +118,10 @@ pub fn palette() -> Vec<(&'static str, &'static str, Command)> {
         ("Index lab", "Ctrl+4", Command::ShowPage(Page::Lab)),
         ("Fill in the demo data in the index lab", "", Command::Lab(LabCommand::FillDemo)),
         ("Run indexes", "", Command::Lab(LabCommand::Start)),
-        ("Save the table of the index lab…", "", Command::Lab(LabCommand::AskSave)),
+        ("Save the table of the index lab…", "", Command::Lab(LabCommand::AskSave(Part::Table))),
+        ("Save recall against speed as a picture…", "", Command::Lab(LabCommand::AskSave(Part::Speed))),
+        ("Save the lost scores as a picture or a video…", "", Command::Lab(LabCommand::AskSave(Part::Scores))),
+        ("Save the queries of a contestant…", "", Command::Lab(LabCommand::AskSave(Part::Queries))),
         ("Choose embeddings…", "", Command::Pick(Pick::Embeddings)),
         ("Choose dataset…", "", Command::Pick(Pick::Dataset)),
         ("Score samples", "Ctrl+Enter in its view", Command::Uniqueness(UniquenessCommand::Start)),
@@ -209,7 +212,7 @@ pub fn from_keys(ctx: &egui::Context, page: Page) -> Vec<Command> {
             with_ctrl.extend([
                 (Modifiers::COMMAND, Key::O, Command::Pick(Pick::Results)),
                 (Modifiers::COMMAND, Key::Enter, Command::Lab(LabCommand::Start)),
-                (Modifiers::COMMAND, Key::S, Command::Lab(LabCommand::AskSave)),
+                (Modifiers::COMMAND, Key::S, Command::Lab(LabCommand::AskSave(Part::Table))),
             ]);
             Vec::new()
         }

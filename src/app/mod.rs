@@ -141,7 +141,7 @@ impl App {
         }
         self.step_uniqueness(ctx, now);
         self.step_sparsity(ctx);
-        self.step_lab(ctx);
+        self.step_lab(ctx, now);
         self.review_form(ctx, now);
         self.digest_fresh_runs(ctx);
         self.select_scores_in_view(ctx);

@@ -4,13 +4,23 @@ use egui::epaint::{Mesh, TextShape};
 use egui::{Color32, FontFamily, FontId, Pos2, Rect, Stroke, Vec2, pos2};
 
 use super::theme;
-use crate::video::Scene;
 use crate::video::fonts::Face;
-use crate::video::palette::Color;
-use crate::video::scene::{Align, Item};
+use crate::video::palette::{Color, Look};
+use crate::video::panel::Canvas;
+use crate::video::scene::{Align, Item, Scene};
 
 /// Share of a font's size that lies above the baseline, in the bundled fonts.
 const ASCENT: f32 = 0.93;
+
+/// Pixels of a design unit in the window.
+const UNIT: f32 = 0.6;
+
+/// For a picture of this size.
+pub fn canvas(look: Look, size: Vec2) -> Canvas {
+    // Smaller where there is less room, down to what can be read.
+    let unit = (UNIT * (size.x / 780.0).min(1.0)).max(0.46);
+    Canvas { width: size.x.max(240.0) as u32, height: size.y.max(160.0) as u32, unit, look }
+}
 
 /// Paints `scene` with its upper left corner at `origin`, a pixel of it a point of the window.
 pub fn scene(painter: &egui::Painter, scene: &Scene, origin: Pos2) {

@@ -1,7 +1,7 @@
 //! What the plots of all views share: axes that stay where they are, with round values, and bars.
 
 use egui::Stroke;
-use egui_plot::{Bar, GridMark, Line, Plot, Span};
+use egui_plot::{Bar, GridMark, Plot, Span};
 
 use super::theme::Theme;
 use crate::compute::histogram::Histogram;
@@ -54,11 +54,6 @@ pub fn bars(histogram: &Histogram, theme: &Theme, width: f32) -> Vec<Bar> {
         Bar::new(middle, histogram.percent(bin)).width(bins.width()).fill(theme.exact).stroke(hairline)
     };
     filled.map(bar).collect()
-}
-
-/// A line through `points`, piece by piece: where a whole one turns sharply, its joints grow into wedges.
-pub fn pieces(points: &[[f64; 2]], color: egui::Color32, width: f32) -> impl Iterator<Item = Line<'static>> {
-    points.windows(2).map(move |ends| Line::new("line", ends.to_vec()).color(color).width(width).allow_hover(false))
 }
 
 /// The range that is being dragged over.

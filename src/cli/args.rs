@@ -279,6 +279,12 @@ pub struct IndexOutputArgs {
     /// Write every measure as CSV.
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
+    /// Draw recall against speed (.png or .svg).
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
+    /// Write what every contestant lost: exact, found and lost scores as a picture, a table of bins, and a video.
+    #[arg(long, value_name = "DIR")]
+    pub scores: Option<PathBuf>,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -296,7 +302,7 @@ pub struct IndexSearchArgs {
     #[command(flatten)]
     pub question: QuestionArgs,
     /// What to build and how to search it, like hnsw:M=16:efSearch=16,64,256 or faiss:IVF256,Flat:nprobe=1,8, or an
-    /// index file (.faiss, .index, .ann) with search parameters; may come several times. See knnscope index families.
+    /// index file (.faiss, .index, .ann, .arroy, .hyperplane) with search parameters; may come several times. See knnscope index families.
     #[arg(long = "index", value_name = "SPEC", required = true)]
     pub indexes: Vec<String>,
     /// Builds of every index, each with another order of the docs: tells what is noise of building.
@@ -342,10 +348,10 @@ pub struct IndexBuildArgs {
     /// dot, cosine or euclidean.
     #[arg(long, default_value = "dot", value_parser = Metric::from_str)]
     pub metric: Metric,
-    /// What to build, like hnsw:M=32 or faiss:IVF256,PQ48.
+    /// What to build, like hnsw:M=32, annoy:trees=50, hyperplane:tables=8 or faiss:IVF256,PQ48.
     #[arg(long = "index", value_name = "SPEC")]
     pub index: String,
-    /// Where to write the index.
+    /// Where to write the index: FILE.faiss (or .index), FILE.arroy of annoy, FILE.hyperplane.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
     #[command(flatten)]

@@ -14,11 +14,15 @@ use crate::compute::atomic_file::write_atomically;
 use crate::compute::figures::{bytes, count, counted, duration};
 use crate::compute::index::candidate::{Candidate, FAMILIES};
 use crate::compute::index::process::own_program;
-use crate::compute::index::report::{Line, lines, short_table, table, usual_ks, within_noise};
+use crate::compute::index::report::{Line, lines, short_table, table, title, usual_ks, within_noise};
+use crate::compute::index::scores::Scores;
 use crate::compute::index::session::{Lab, Options, build_file};
 use crate::compute::index::truth::Question;
 use crate::compute::index::worker;
 use crate::job::Monitor;
+use crate::video::FrameRate;
+use crate::video::lab::{Tradeoff, scores_scene, write_video};
+use crate::video::panel::Canvas;
 
 pub fn run(command: &IndexCommand, monitor: &Monitor) -> Result<(), Failure> {
     match command {
@@ -215,22 +219,39 @@ fn report(lab: &Lab, ks: &[usize], output: &IndexOutputArgs) -> Result<(), Failu
     if let Some(path) = &output.csv {
         write_atomically(path, &table(&lines, ks).to_csv())?;
     }
+    if let Some(path) = &output.chart {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        if !matches!(ending.as_deref(), Some("png" | "svg")) {
+            let (expected, found) = ("a name that ends with .png or .svg".to_owned(), path.display().to_string());
+            return Err(Error::Parameter { name: "chart", expected, found }.into());
+        }
+        let k = ks.last().copied().unwrap_or(1);
+        Tradeoff::of(title(&lab.arena), &lines, k).scene(None, Canvas::FILE).write(path)?;
+    }
+    if let Some(folder) = &output.scores {
+        save_scores(lab, folder, &Monitor::new())?;
+    }
     if !output.common.quiet {
         tell_lines(lab, &lines, ks);
     }
     Ok(())
 }
 
+/// Writes what every contestant lost: a picture, the bins, and a video of some queries a frame.
+fn save_scores(lab: &Lab, folder: &Path, monitor: &Monitor) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(Error::write(folder))?;
+    for run in &lab.runs {
+        let scores = Scores::of(lab, run)?;
+        let path = |ending: &str| folder.join(format!("{}.{ending}", run.info.file_name()));
+        scores_scene(&scores, None, Canvas::FILE).write(&path("png"))?;
+        write_atomically(&path("csv"), &scores.table().to_csv())?;
+        write_video(&scores, &path("mp4"), Canvas::FILE, FrameRate::default(), monitor)?;
+    }
+    Ok(())
+}
+
 fn tell_lines(lab: &Lab, lines: &[Line], ks: &[usize]) {
-    let arena = &lab.arena;
-    tell!(
-        "{} × {}, dim {}, {}, top-{}",
-        counted(arena.num_docs, "doc", "docs"),
-        counted(arena.num_queries, "query", "queries"),
-        count(arena.dim()),
-        arena.metric,
-        count(arena.top_k)
-    );
+    tell!("{}", title(&lab.arena));
     tell!("{}", short_table(lines, ks).to_text().trim_end());
     if lines.iter().any(|line| line.is_on_front) {
         tell!("● nothing else is both faster (one thread) and at least as good");
@@ -267,6 +288,8 @@ fn tell_families() {
     tell!(
         "faiss:FACTORY:nprobe=8:efConstruction=40:…\n    any factory string of FAISS, like faiss:OPQ48,IVF256,PQ48x4fs,RFlat"
     );
-    tell!("FILE.faiss, FILE.index, FILE.ann\n    index files of FAISS and Annoy, like old.ann:search_k=1000,10000");
+    tell!(
+        "FILE.faiss, FILE.index, FILE.ann, FILE.arroy, FILE.hyperplane\n    index files of FAISS, Annoy, arroy and of `index build`, like old.ann:search_k=1000,10000"
+    );
     tell!("Search parameters may list several values (nprobe=1,4,16); every combination is tried.");
 }

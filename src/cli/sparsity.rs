@@ -20,7 +20,8 @@ use crate::compute::sparsity::mask::Mask;
 use crate::compute::sparsity::sources::{Identity, METHODS, Sources, Wanted};
 use crate::compute::sparsity::store::{Database, Overlap};
 use crate::job::Monitor;
-use crate::video::sparsity::{Canvas, Distances, group_spy, groups_page, matrix_spy, share_text};
+use crate::video::panel::Canvas;
+use crate::video::sparsity::{Distances, group_spy, groups_page, matrix_spy, share_text};
 
 pub fn run(args: &SparsityArgs, monitor: &Monitor) -> Result<(), Failure> {
     if let Some(SparsityCommand::Query(args)) = &args.command {

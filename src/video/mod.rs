@@ -5,7 +5,9 @@
 pub mod encoder;
 pub mod export;
 pub mod fonts;
+pub mod lab;
 pub mod palette;
+pub mod panel;
 pub mod raster;
 pub mod scene;
 pub mod sparsity;

@@ -98,6 +98,7 @@ fn exact_contestants_lose_nothing_and_others_lose_less_when_they_look_at_more() 
         let data = Data::new();
         let json = shown(&data.path("lines.json"));
         let mut flags = vec!["--metric", metric, "--json", &json, "--index", "exact", "--index", "precomputed"];
+        flags.extend(["--index", "annoy:trees=8:search_k=50,400,100000"]);
         flags.extend(["--index", "hyperplane:tables=12:hashes=6:probes=0,3,6"]);
         if cfg!(feature = "faiss") {
             flags.extend(["--index", "flat", "--index", "ivf-flat:nlist=20:nprobe=1,5,20"]);
@@ -109,6 +110,8 @@ fn exact_contestants_lose_nothing_and_others_lose_less_when_they_look_at_more() 
             |name: &'static str| lines.iter().filter(move |line| line["index"] == name).map(recall).collect::<Vec<_>>();
         assert_eq!(of("exact"), [1.0]);
         assert_eq!(of("precomputed"), [1.0]);
+        let annoy = of("annoy:trees=8");
+        assert!(annoy[0] < annoy[1] && annoy[2] == 1.0, "{metric}: {annoy:?}");
         let hyperplane = of("hyperplane:tables=12:hashes=6");
         assert!(hyperplane.is_sorted() && hyperplane[0] < hyperplane[2], "{hyperplane:?}");
         if cfg!(feature = "faiss") {
@@ -158,6 +161,70 @@ fn a_session_continues_and_is_told_again() {
     let other = Question { top_k: 5, ..data.question() };
     let error = Lab::begin(&other, &data.path("lab"), &Monitor::new()).expect_err("another question").to_string();
     assert!(error.contains("top-k 10 there, 5 asked for"), "{error}");
+}
+
+/// Every kind with a file form finds the same from its file, and refuses files of others and damaged ones.
+#[test]
+fn index_files_are_built_searched_and_refused_where_they_do_not_fit() {
+    let data = Data::new();
+    let mut kinds = vec![("hyperplane:tables=3:hashes=5", "hyperplane"), ("annoy:trees=4", "arroy")];
+    if cfg!(feature = "faiss") {
+        kinds.push(("ivf-flat:nlist=10", "faiss"));
+    }
+    for (index, ending) in kinds {
+        let build = |metric: &str, docs: &str, name: &str| {
+            let path = shown(&data.path(name));
+            let docs = ["--num-docs", docs, "--metric", metric, "--output", &path, "--index", index];
+            let vectors = shown(&data.path("docs.vec"));
+            let first = ["index", "build", "--docs", &vectors, "--dim", "16"];
+            let output = command(&[&first[..], &docs[..], &["--quiet"]].concat()).output().expect("started");
+            (output.status.code(), stderr(&output), path)
+        };
+        let (code, told, path) = build("cosine", "2000", &format!("own.{ending}"));
+        assert_eq!(code, Some(0), "{told}");
+        let (code, told, wrong) = build("cosine", "2000", "own.txt");
+        assert!(code == Some(2) && told.contains(&format!("by the ending .{ending}")), "{told}");
+        assert!(!Path::new(&wrong).exists());
+
+        let json = shown(&data.path("both.json"));
+        // A file does not tell how many lists the preset looks at.
+        let file = if ending == "faiss" { format!("{path}:nprobe=8") } else { path.clone() };
+        let flags = ["--metric", "cosine", "--json", &json, "--index", index, "--index", &file];
+        let output = data.search(&format!("lab {ending}"), &flags);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let lines = data.lines("both.json");
+        assert_eq!(lines.len(), 2);
+        assert_eq!(recall(&lines[0]), recall(&lines[1]), "{index}");
+
+        // Of fewer docs, of another metric, damaged: said, or searched for what it is, but never a crash.
+        let (code, told, other) = build("euclidean", "1500", &format!("other.{ending}"));
+        assert_eq!(code, Some(0), "{told}");
+        let output = data.search(&format!("other {ending}"), &["--metric", "cosine", "--index", &other]);
+        if ending != "faiss" {
+            assert!(
+                !output.status.success() && stderr(&output).contains("Build it again")
+                    || stderr(&output).contains("build it again"),
+                "{}",
+                stderr(&output)
+            );
+        }
+        let bytes = fs::read(&path).expect("there");
+        let damaged = shown(&data.path(&format!("damaged.{ending}")));
+        for place in (0..40).step_by(3).chain([bytes.len() / 2]) {
+            let mut bytes = bytes.clone();
+            bytes[place] ^= 0xff;
+            fs::write(&damaged, bytes).expect("written");
+            let output =
+                data.search(&format!("damaged {ending} {place}"), &["--metric", "cosine", "--index", &damaged]);
+            assert!(output.status.code().is_some(), "it was not ended by a signal");
+            if !output.status.success() {
+                assert!(stderr(&output).contains(&damaged), "{}", stderr(&output));
+            }
+        }
+        fs::write(&damaged, &bytes[..bytes.len() / 3]).expect("written");
+        let output = data.search(&format!("short {ending}"), &["--metric", "cosine", "--index", &damaged]);
+        assert!(!output.status.success() && stderr(&output).contains(&damaged), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -20,6 +20,16 @@ fn typed(window: &mut Window, vectors: &Vectors) -> String {
     session
 }
 
+/// Saves by the button `name` into `file`, which then begins with some bytes.
+fn save(window: &mut Window, name: &str, file: &str, begins: &[u8]) {
+    let path = window.home.path().join(file);
+    window.click(name);
+    window.type_into("File", text(&path));
+    window.click("Save");
+    let written = fs::read(&path).unwrap_or_default();
+    assert!(written.len() > 100 && written.starts_with(begins), "{file}: {:?}", window.app().latest_notice());
+}
+
 #[test]
 fn indexes_are_run_looked_at_saved_and_opened_again() {
     let vectors = Vectors::random(900, 60, 12);
@@ -47,16 +57,44 @@ fn indexes_are_run_looked_at_saved_and_opened_again() {
     window.settle();
     assert!(window.sees("QUERIES THAT LOST MOST") && window.sees("mean score gap"));
     window.click("Scores");
-    assert!(window.sees("Exact, found and lost scores") && window.sees("Lost neighbours by rank"));
+    assert!(window.sees("Exact, found and lost scores: all 40 queries: "));
     assert!(window.sees("of 320 exact neighbours lost"));
+    window.click("Next frame");
+    assert!(window.sees("scores: query 0: ") && window.sees("frame 1 of 40"));
+    window.click("Next frame");
+    assert!(window.sees("scores: query 1: ") && window.sees("frame 2 of 40"));
+    for (name, begins) in
+        [("s.png", &b"\x89PNG"[..]), ("s.svg", b"<svg"), ("s.csv", b"of,from,to,exact"), ("s.mp4", b"")]
+    {
+        save(&mut window, "Save scores…", name, begins);
+    }
+    assert_eq!(window.sees("all of 40 frames"), false);
+    window.click("All queries");
+    assert!(window.sees("all of 40 frames"));
+    // It starts with the first frame, and goes on by itself.
+    window.click("Play");
+    assert!(window.sees("Pause"));
+    window.harness.run_steps(90);
+    assert!(!window.sees("frame 1 of 40") && !window.sees("all of 40 frames"));
+    window.click("Pause");
+    save(&mut window, "Save queries…", "q.csv", b"query,lost,recall@8,nearest lost rank\n");
     window.click("Recall and speed");
+    for (name, begins) in [("c.png", &b"\x89PNG"[..]), ("c.svg", b"<svg")] {
+        save(&mut window, "Save chart…", name, begins);
+    }
+    window.click("Save chart…");
+    window.type_into("File", text(&window.home.path().join("c.gif")));
+    window.click("Save");
+    let told = window.app().latest_notice().unwrap_or_default().to_owned();
+    assert!(told.contains("a name that ends with .png, .svg") && told.contains("c.gif"), "{told}");
+    window.click("Close");
     window.harness.state_mut().send(Command::Lab(LabCommand::LookAtQuery(3)));
     window.harness.step();
     window.settle();
     let (exact, found) = window.app().lab().counts().1.expect("told");
     assert!(exact == 8 && found <= 8, "{exact}, {found}");
     assert!(window.sees("QUERY 3"));
-    window.click("All queries");
+    window.click("Back to the list");
     assert!(window.app().lab().counts().1.is_none());
 
     window.click("Save table…");

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use super::super::App;
 use super::super::grid::Grid;
 use super::super::save_dialog::{SaveForm, take_saved};
-use super::super::state::Page;
+use super::super::state::{Page, Player};
 use super::command::LabCommand;
-use super::state::Form;
-use super::work::{self, Opened};
+use super::state::{Form, Part, State};
+use super::work::{self, Keepsake, Opened};
 use crate::compute::exact::ScoreParams;
 use crate::compute::index::candidate::Candidate;
 use crate::compute::index::process::own_program;
 use crate::compute::index::session::Options;
 use crate::compute::index::truth::Question;
+use crate::video::FrameRate;
 
 /// Memory that an index may take.
 const INDEX_MEMORY: u64 = 4_000_000_000;
@@ -111,14 +112,53 @@ impl App {
                         .start(ctx, "neighbours", move |monitor| work::tell(&lab, line, query, &texts, monitor));
                 }
             }
-            LabCommand::AskSave => match state.opened.is_some() {
-                true => state.save = Some(SaveForm::new((), &state.default_path())),
-                false => self.notices.wrong("There is nothing to save yet: run some indexes first.".to_owned()),
-            },
+            LabCommand::ShowAllQueries => {
+                state.shows_all = true;
+                state.player.playing = false;
+            }
+            LabCommand::ShowFrame(place) => {
+                state.shows_all = false;
+                let frames = state.frames();
+                state.player.go_to(place, frames);
+            }
+            LabCommand::TogglePlay => {
+                // From the beginning, if no frame was shown.
+                if std::mem::take(&mut state.shows_all) {
+                    state.player.index = 0;
+                }
+                let frames = state.frames();
+                state.player.toggle(ctx.input(|input| input.time), frames);
+            }
+            LabCommand::AskSave(part) => {
+                let has_it = match part {
+                    Part::Table | Part::Speed => state.opened.is_some(),
+                    Part::Scores => state.scores.is_some(),
+                    Part::Queries => state.queries.is_some(),
+                };
+                match has_it {
+                    true => state.save = Some(SaveForm::new(part, &state.default_path(part))),
+                    false => {
+                        let text = "There is nothing to save yet: run some indexes, and click one of them.";
+                        self.notices.wrong(text.to_owned());
+                    }
+                }
+            }
+            LabCommand::SaveAsAsked if self.lab.jobs.saving.is_busy() => {
+                self.notices.wrong("Something is being saved; save this when it is done.".to_owned());
+            }
             LabCommand::SaveAsAsked => {
                 if let (Some(form), Some(opened)) = (state.save.take(), state.opened.clone()) {
-                    self.lab.jobs.saving.start(ctx, "save lab", move |_| {
-                        let saved = work::save(&form, &opened);
+                    let scores = state.scores.clone();
+                    let kept = Keepsake {
+                        opened,
+                        line: state.current,
+                        place: scores.as_ref().and_then(|shown| state.place(&shown.scores)),
+                        scores,
+                        queries: state.queries.clone(),
+                        rate: FrameRate::new(self.settings.frames_per_second).unwrap_or_default(),
+                    };
+                    self.lab.jobs.saving.start(ctx, "save lab", move |monitor| {
+                        let saved = work::save(&form, &kept, monitor);
                         (form, saved)
                     });
                 }
@@ -163,8 +203,14 @@ impl App {
         });
     }
 
-    /// Takes what workers finished.
-    pub(in super::super) fn step_lab(&mut self, ctx: &egui::Context) {
+    /// Takes what workers finished, and moves the animation on.
+    pub(in super::super) fn step_lab(&mut self, ctx: &egui::Context, now: f64) {
+        let State { player, scores, .. } = &mut self.lab.state;
+        let frames = scores.as_ref().map_or(0, |shown| shown.scores.frames.len());
+        let wait = player.advance(now, frames, self.settings.frames_per_second, self.settings.looping);
+        if let Some(secs) = wait {
+            ctx.request_repaint_after(std::time::Duration::from_secs_f64(secs));
+        }
         let grown = self.lab.jobs.grown.as_ref().and_then(|grown| grown.try_iter().last());
         if let Some(opened) = grown {
             self.show_lab(opened, ctx);
@@ -204,6 +250,10 @@ impl App {
 
     fn show_lab(&mut self, opened: Opened, ctx: &egui::Context) {
         let state = &mut self.lab.state;
+        if state.opened.as_ref().is_none_or(|before| before.folder != opened.folder) {
+            state.player = Player::new(false);
+            state.shows_all = true;
+        }
         // Lines are sorted: the one that is looked at may have moved.
         let named = |opened: &Opened, line: usize| {
             opened.lines.get(line).map(|line| (line.index.clone(), line.setting.clone(), line.build))

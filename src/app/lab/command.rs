@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::state::Part;
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum LabCommand {
     /// Fills the form with the demo vectors and a few indexes.
@@ -14,6 +16,12 @@ pub enum LabCommand {
     LookAt(usize),
     /// Looks at a query of the contestant.
     LookAtQuery(usize),
-    AskSave,
+    /// The scores of all queries.
+    ShowAllQueries,
+    /// The scores of some queries, by the place of their frame.
+    ShowFrame(usize),
+    /// Plays the frames one after another, or stops.
+    TogglePlay,
+    AskSave(Part),
     SaveAsAsked,
 }

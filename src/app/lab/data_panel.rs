@@ -13,7 +13,6 @@ use crate::compute::metric::Metric;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
     heading(ui, &app.theme, "QUESTION");
-    let plan = Plan::of(&app.lab.state.form);
     let App { lab, theme, commands, .. } = app;
     let form = &mut lab.state.form;
     path_field(ui, commands, "Docs", ".vec: type, choose or drop", &mut form.docs, Pick::LabDocs);
@@ -57,10 +56,10 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         .desired_width(f32::INFINITY);
     let response = ui.add(edit);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Indexes"));
-    let hint = "Search parameters may list values: nprobe=1,4,16. Also faiss:FACTORY and .faiss, .index, .ann files.";
+    let hint = "Search parameters may list values: nprobe=1,4,16. Also faiss:FACTORY and index files.";
     ui.add(egui::Label::new(RichText::new(hint).small().color(theme.ink_soft)).wrap());
     if !cfg!(feature = "faiss") {
-        let text = "This knnscope was built without FAISS: only exact, precomputed, hyperplane and .ann files run.";
+        let text = "This knnscope was built without FAISS: only exact, precomputed, hyperplane, annoy and files that are not of FAISS run.";
         ui.add(egui::Label::new(RichText::new(text).small().color(theme.attention)).wrap());
     }
     field(
@@ -71,7 +70,13 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         "Builds of every index in another order of the docs: the noise of building",
     );
     path_field(ui, commands, "Session", "folder that keeps what is found", &mut form.folder, Pick::LabFolder);
-    ui.separator();
+}
+
+/// The button that starts it, and why it cannot.
+pub fn start(app: &mut App, ui: &mut egui::Ui) {
+    let plan = Plan::of(&app.lab.state.form);
+    let App { lab, theme, commands, .. } = app;
+    ui.add_space(6.0);
     let why_not = if lab.jobs.running.is_busy() {
         Some("Indexes are being run.".to_owned())
     } else {

@@ -7,8 +7,8 @@ use super::super::command::Command;
 use super::super::fields::heading;
 use super::super::grid::Clicked;
 use super::super::theme::{self, Theme};
-use super::LabCommand;
 use super::work::{Neighbour, Told};
+use super::{LabCommand, Part};
 use crate::compute::figures::{bytes, count, duration};
 use crate::compute::index::report::Line;
 
@@ -28,7 +28,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         ui.horizontal(|ui| {
             heading(ui, &app.theme, &format!("QUERY {}", count(told.query)));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                if ui.button(RichText::new("All queries").small()).clicked() {
+                if ui.button(RichText::new("Back to the list").small()).clicked() {
                     app.lab.state.told = None;
                     app.lab.state.query = None;
                 }
@@ -37,7 +37,15 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         neighbours(ui, &app.theme, &told);
         return;
     }
-    heading(ui, &app.theme, "QUERIES THAT LOST MOST");
+    ui.horizontal(|ui| {
+        heading(ui, &app.theme, "QUERIES THAT LOST MOST");
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let button = egui::Button::new(RichText::new("Save queries…").small());
+            if ui.add_enabled(app.lab.state.queries.is_some(), button).on_hover_text("All of them as CSV").clicked() {
+                app.commands.push(Command::Lab(LabCommand::AskSave(Part::Queries)));
+            }
+        });
+    });
     let Some(list) = app.lab.state.queries.clone() else {
         let text = if opened.lab.is_some() {
             "Looking at the queries…"
@@ -71,7 +79,10 @@ fn figures(ui: &mut egui::Ui, theme: &Theme, line: &Line) {
         rows.push(("latency ms".to_owned(), format!("{} · {} · {}", millis(median), millis(high), millis(highest))));
     }
     if let Some(qps) = line.qps {
-        let all = line.qps_all_threads.map_or(String::new(), |all| format!(", all threads {all:.0}"));
+        let all = line.qps_all_threads.map_or(String::new(), |all| match line.threads {
+            Some(threads) => format!(", {} threads {all:.0}", count(threads)),
+            None => format!(", all threads {all:.0}"),
+        });
         rows.push(("queries/s".to_owned(), format!("{qps:.0}{all}")));
     }
     if let Some((train, build)) = line.train_secs.zip(line.build_secs) {

@@ -13,6 +13,7 @@ mod work;
 use egui::{Align, Layout, Panel, RichText};
 
 pub use command::LabCommand;
+pub use state::Part;
 use state::{State, Tab};
 use work::Jobs;
 
@@ -82,6 +83,8 @@ impl Lab {
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
     Panel::left("lab data").frame(app.theme.panel()).exact_size(308.0).resizable(false).show(ui, |ui| {
+        // Always in sight, however low the window is.
+        Panel::bottom("lab start").frame(egui::Frame::new()).show(ui, |ui| data_panel::start(app, ui));
         egui::ScrollArea::vertical().show(ui, |ui| data_panel::show(app, ui));
     });
     Panel::right("lab inspector")
@@ -102,6 +105,15 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
                     app.lab.state.tab = tab;
                 }
             }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let (part, name, hint) = match app.lab.state.tab {
+                    Tab::Speed => (Part::Speed, "Save chart…", "As PNG or SVG"),
+                    Tab::Scores => (Part::Scores, "Save scores…", "As PNG, SVG, CSV, or all frames as a video"),
+                };
+                if ui.button(name).on_hover_text(hint).clicked() {
+                    app.commands.push(Command::Lab(LabCommand::AskSave(part)));
+                }
+            });
         });
         ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| match app.lab.state.tab {
             Tab::Speed => chart::show(app, ui),
@@ -112,7 +124,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             super::fields::heading(ui, &app.theme, "CONTESTANTS");
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 if ui.button("Save table…").on_hover_text("Every measure as CSV (Ctrl+S)").clicked() {
-                    app.commands.push(Command::Lab(LabCommand::AskSave));
+                    app.commands.push(Command::Lab(LabCommand::AskSave(Part::Table)));
                 }
             });
         });
@@ -126,8 +138,8 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
 
 fn save_dialog(app: &mut App, ui: &egui::Ui) {
     let Some(save) = &mut app.lab.state.save else { return };
-    let wording =
-        Wording { title: "Save table", hint: "CSV with every measure of every contestant".to_owned(), endings: &[] };
+    let (title, hint, _, endings) = save.what.words();
+    let wording = Wording { title, hint: hint.to_owned(), endings: if endings.len() > 1 { endings } else { &[] } };
     match ask(ui, &app.theme, save, &wording) {
         Some(Answer::Choose) => app.commands.push(Command::Pick(Pick::LabPlace)),
         Some(Answer::Save) => app.commands.push(Command::Lab(LabCommand::SaveAsAsked)),

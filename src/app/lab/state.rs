@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::super::grid::Grid;
 use super::super::save_dialog::SaveForm;
-use super::work::{Opened, QueryList, Scores, Told};
+use super::super::state::Player;
+use super::work::{Opened, QueryList, Shown, Told};
+use crate::compute::index::scores::Scores;
 use crate::compute::index::truth::Question;
 use crate::compute::metric::Metric;
 
@@ -73,8 +75,37 @@ pub enum Tab {
     Scores,
 }
 
+/// What can be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Every measure of every contestant.
+    Table,
+    /// Recall against speed.
+    Speed,
+    /// The scores of the contestant that is looked at.
+    Scores,
+    /// The queries of the contestant that is looked at.
+    Queries,
+}
+
+impl Part {
+    /// What the dialog calls it, what it says of it, and the file's name and endings.
+    pub fn words(self) -> (&'static str, &'static str, &'static str, &'static [&'static str]) {
+        match self {
+            Self::Table => ("Save table", "Every measure of every contestant", "index-lab", &["csv"]),
+            Self::Speed => ("Save chart", "Recall against queries a second", "recall-speed", &["png", "svg"]),
+            Self::Scores => (
+                "Save scores",
+                "A picture of what is shown, a video of all frames, or the bins as a table",
+                "lost-scores",
+                &["png", "svg", "mp4", "csv"],
+            ),
+            Self::Queries => ("Save queries", "Every query with what it lost", "queries", &["csv"]),
+        }
+    }
+}
+
 /// Everything of the view that is not saved.
-#[derive(Default)]
 pub struct State {
     pub form: Form,
     /// What is shown; grows while contestants are run.
@@ -83,19 +114,53 @@ pub struct State {
     /// The line that is looked at.
     pub current: Option<usize>,
     pub queries: Option<Arc<QueryList>>,
-    pub scores: Option<Arc<Scores>>,
+    pub scores: Option<Arc<Shown>>,
+    /// Of the frames of the scores.
+    pub player: Player,
+    /// Whether the scores of all queries are shown, not those of a frame.
+    pub shows_all: bool,
     pub tab: Tab,
     /// What is read fills the form.
     pub is_opening: bool,
     pub query: Option<usize>,
     pub told: Option<Arc<Told>>,
-    pub save: Option<SaveForm<()>>,
+    pub save: Option<SaveForm<Part>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            form: Form::default(),
+            opened: None,
+            grid: Grid::default(),
+            current: None,
+            queries: None,
+            scores: None,
+            player: Player::new(false),
+            shows_all: true,
+            tab: Tab::default(),
+            is_opening: false,
+            query: None,
+            told: None,
+            save: None,
+        }
+    }
 }
 
 impl State {
-    /// Where the table goes unless the user says otherwise.
-    pub fn default_path(&self) -> PathBuf {
+    /// Where a part goes unless the user says otherwise.
+    pub fn default_path(&self, part: Part) -> PathBuf {
         let folder = self.opened.as_ref().map(|opened| opened.folder.clone()).unwrap_or_default();
-        folder.join("index-lab.csv")
+        let (_, _, name, endings) = part.words();
+        folder.join(name).with_extension(endings[0])
+    }
+
+    pub fn frames(&self) -> usize {
+        self.scores.as_ref().map_or(0, |shown| shown.scores.frames.len())
+    }
+
+    /// The frame that is shown; `None` for all queries.
+    pub fn place(&self, scores: &Scores) -> Option<usize> {
+        (!self.shows_all).then(|| self.player.index.min(scores.frames.len().saturating_sub(1)))
     }
 }

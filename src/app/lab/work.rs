@@ -7,28 +7,32 @@ use std::sync::{Arc, PoisonError};
 use super::super::grid::Grid;
 use super::super::save_dialog::{SaveForm, Saved};
 use super::super::work::{Slot, TextCache, text_of};
+use super::state::Part;
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
-use crate::compute::histogram::{Bins, Histogram};
 use crate::compute::index::NONE;
 use crate::compute::index::candidate::Candidate;
-use crate::compute::index::report::{Line, lines, short_table, table, usual_ks};
+use crate::compute::index::report::{Line, lines, short_table, table, title, usual_ks};
+use crate::compute::index::scores::Scores;
 use crate::compute::index::session::{Lab, Options};
 use crate::compute::index::truth::Question;
 use crate::compute::table::{Column, Table};
 use crate::job::{Monitor, Progress};
+use crate::video::FrameRate;
+use crate::video::lab::{Tradeoff, scores_scene, write_video};
+use crate::video::panel::Canvas;
 
 /// A session as it is shown.
 #[derive(Debug)]
 pub struct Opened {
     pub folder: PathBuf,
-    pub title: String,
     pub question: Question,
-    pub ks: Vec<usize>,
     pub lines: Vec<Line>,
     /// The lines, for reading.
     pub table: Table,
+    /// The lines, to be drawn.
+    pub tradeoff: Tradeoff,
     /// The session itself, once nothing is run any more.
     pub lab: Option<Arc<Lab>>,
 }
@@ -39,14 +43,6 @@ impl Opened {
         let lines = lines(lab, &ks);
         let table = short_table(&lines, &ks);
         let arena = &lab.arena;
-        let title = format!(
-            "{} docs × {} queries, dim {}, {}, top-{}",
-            crate::compute::figures::count(arena.num_docs),
-            crate::compute::figures::count(arena.num_queries),
-            arena.dim(),
-            arena.metric,
-            arena.top_k
-        );
         let question = Question {
             docs: arena.docs.path().to_owned(),
             queries: arena.queries.path().to_owned(),
@@ -57,7 +53,8 @@ impl Opened {
             metric: arena.metric,
             memory_budget: crate::compute::exact::ScoreParams::DEFAULT_MEMORY,
         };
-        Self { folder: lab.folder().to_owned(), title, question, ks, lines, table, lab: None }
+        let tradeoff = Tradeoff::of(title(arena), &lines, ks.last().copied().unwrap_or(1));
+        Self { folder: lab.folder().to_owned(), question, lines, table, tradeoff, lab: None }
     }
 }
 
@@ -68,70 +65,23 @@ pub struct QueryList {
     pub grid: Grid,
     /// The query of each row.
     pub queries: Vec<usize>,
+    /// The rows to be saved: with every digit.
+    pub whole: Table,
 }
 
-/// Bins of the scores.
-const BINS: usize = 80;
-
-/// The scores of a contestant beside the exact ones, in percent of all exact scores.
+/// The scores of the contestant in a line.
 #[derive(Debug)]
-pub struct Scores {
+pub struct Shown {
     pub line: usize,
-    pub title: String,
-    /// What a score is.
-    pub axis: &'static str,
-    pub low: f64,
-    pub high: f64,
-    /// A value a bin.
-    pub exact: Vec<f64>,
-    pub found: Vec<f64>,
-    pub lost: Vec<f64>,
-    /// Percent of queries that lost the neighbour of each rank.
-    pub by_rank: Vec<f64>,
-    pub exact_count: usize,
-    pub lost_count: usize,
+    pub scores: Scores,
 }
 
 /// Bins the scores of the contestant in `line`.
 ///
 /// # Errors
 /// Scores that cannot be binned.
-pub fn bin_scores(lab: &Lab, line: usize) -> Result<Scores> {
-    let (run, truth) = (&lab.runs[line], &lab.truth);
-    let judged = &run.judged;
-    let (k, queries) = (judged.k, judged.queries());
-    let exact = || (0..queries).flat_map(|query| truth.scores_of(query)[..k].iter().copied());
-    let found = || judged.scores.iter().copied().filter(|score| !score.is_nan());
-    let low = exact().chain(found()).fold(f64::INFINITY, f64::min);
-    let high = exact().chain(found()).fold(f64::NEG_INFINITY, f64::max);
-    // Scores that are all the same still have a bin.
-    let high = if high > low { high } else { low + 1e-6 };
-    let total = (queries * k) as f64;
-    let bins = Bins::new(low, high, BINS)?;
-    let bin = |values: &mut dyn Iterator<Item = f64>| -> Vec<f64> {
-        Histogram::of_values(values, bins).counts.iter().map(|&count| count as f64 * 100.0 / total).collect()
-    };
-    let mut by_rank = vec![0.0; k];
-    let mut lost_scores = Vec::new();
-    for query in 0..queries {
-        for (rank, _) in judged.lost_of(truth, query) {
-            by_rank[rank] += 100.0 / queries as f64;
-            lost_scores.push(truth.scores_of(query)[rank]);
-        }
-    }
-    Ok(Scores {
-        line,
-        title: run.info.title(),
-        axis: lab.arena.metric.axis_label(),
-        low,
-        high,
-        exact: bin(&mut exact()),
-        found: bin(&mut found()),
-        lost: bin(&mut lost_scores.iter().copied()),
-        by_rank,
-        exact_count: queries * k,
-        lost_count: lost_scores.len(),
-    })
+pub fn bin_scores(lab: &Lab, line: usize) -> Result<Shown> {
+    Ok(Shown { line, scores: Scores::of(lab, &lab.runs[line])? })
 }
 
 /// A neighbour in words.
@@ -160,10 +110,10 @@ pub struct Jobs {
     /// The session as it grows.
     pub grown: Option<Receiver<Opened>>,
     pub listing: Slot<QueryList>,
-    pub binning: Slot<Result<Scores>>,
+    pub binning: Slot<Result<Shown>>,
     pub telling: Slot<Result<Told>>,
     pub filling: Slot<Result<Question>>,
-    pub saving: Slot<(SaveForm<()>, Result<Saved>)>,
+    pub saving: Slot<(SaveForm<Part>, Result<Saved>)>,
 }
 
 impl Jobs {
@@ -189,12 +139,13 @@ impl Jobs {
     }
 
     pub fn progress(&self) -> Option<Progress> {
-        self.running.progress().or_else(|| self.filling.progress())
+        self.running.progress().or_else(|| self.filling.progress()).or_else(|| self.saving.progress())
     }
 
     pub fn cancel(&mut self) {
         self.running.cancel();
         self.filling.cancel();
+        self.saving.cancel();
     }
 }
 
@@ -256,19 +207,20 @@ pub fn list_queries(lab: &Lab, line: usize) -> QueryList {
     queries.sort_by_key(|&query| (std::cmp::Reverse(lost(query)), query));
     let column = |name: &str| Column { name: name.to_owned(), is_number: true };
     let columns = vec![column("query"), column("lost"), column(&format!("recall@{k}")), column("nearest lost rank")];
-    let rows = queries
-        .iter()
-        .map(|&query| {
+    let rows = |digits: usize, nothing: Option<&str>| {
+        let row = |&query: &usize| {
             let first = judged.lost_of(&lab.truth, query).first().map(|(rank, _)| (rank + 1).to_string());
             vec![
                 Some(query.to_string()),
                 Some(lost(query).to_string()),
-                Some(format!("{:.2}", judged.recall_of(query, k))),
-                Some(first.unwrap_or_else(|| "–".to_owned())),
+                Some(format!("{:.digits$}", judged.recall_of(query, k))),
+                first.or_else(|| nothing.map(str::to_owned)),
             ]
-        })
-        .collect();
-    QueryList { line, grid: Grid::new(Table { columns, rows, is_cut: false }), queries }
+        };
+        Table { columns: columns.clone(), rows: queries.iter().map(row).collect(), is_cut: false }
+    };
+    let (grid, whole) = (Grid::new(rows(2, Some("–"))), rows(6, None));
+    QueryList { line, grid, queries, whole }
 }
 
 /// Neighbours that are put into words.
@@ -303,12 +255,52 @@ pub fn tell(lab: &Lab, line: usize, query: usize, texts: &TextCache, monitor: &M
     Ok(Told { line, query, text, exact, found })
 }
 
-/// Writes the table with every measure.
-pub fn save(form: &SaveForm<()>, opened: &Opened) -> Result<Saved> {
+/// What there is to save.
+pub struct Keepsake {
+    pub opened: Arc<Opened>,
+    /// The line that is looked at.
+    pub line: Option<usize>,
+    pub scores: Option<Arc<Shown>>,
+    /// The frame that is shown.
+    pub place: Option<usize>,
+    pub queries: Option<Arc<QueryList>>,
+    pub rate: FrameRate,
+}
+
+/// Writes a part; the ending of the path says as what.
+///
+/// # Errors
+/// Nothing to save of that part; a file that cannot be written.
+pub fn save(form: &SaveForm<Part>, kept: &Keepsake, monitor: &Monitor) -> Result<Saved> {
     let path = PathBuf::from(form.path.trim());
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let (_, _, _, endings) = form.what.words();
+    if !endings.contains(&ending.as_str()) {
+        let expected = format!("a name that ends with .{}", endings.join(", ."));
+        return Err(Error::Parameter { name: "file", expected, found: path.display().to_string() });
+    }
     if path.exists() && !form.replaces() {
         return Ok(Saved::Exists);
     }
-    write_atomically(&path, &table(&opened.lines, &opened.ks).to_csv())?;
-    Ok(Saved::Done(format!("Table written: {}", path.display())))
+    let nothing = || Error::Index { what: "there is nothing to save: choose a contestant first".to_owned() };
+    match form.what {
+        Part::Table => {
+            let ks = usual_ks(kept.opened.question.top_k);
+            write_atomically(&path, &table(&kept.opened.lines, &ks).to_csv())?;
+        }
+        Part::Speed => kept.opened.tradeoff.scene(kept.line, Canvas::FILE).write(&path)?,
+        Part::Queries => {
+            let queries = kept.queries.as_ref().ok_or_else(nothing)?;
+            write_atomically(&path, &queries.whole.to_csv())?;
+        }
+        Part::Scores => {
+            let scores = &kept.scores.as_ref().ok_or_else(nothing)?.scores;
+            match ending.as_str() {
+                "csv" => write_atomically(&path, &scores.table().to_csv())?,
+                "mp4" => write_video(scores, &path, Canvas::FILE, kept.rate, monitor)?,
+                _ => scores_scene(scores, kept.place, Canvas::FILE).write(&path)?,
+            }
+        }
+    }
+    Ok(Saved::Done(format!("Written: {}", path.display())))
 }

@@ -16,7 +16,8 @@ use super::work::{self, Content, Event};
 use crate::compute::error::Error;
 use crate::compute::figures::{count, counted};
 use crate::compute::sparsity::sources::{METHODS, Sources};
-use crate::video::sparsity::{Canvas, Distances, comparison_scene, groups_page, spy_scene};
+use crate::video::panel::Canvas;
+use crate::video::sparsity::{Distances, comparison_scene, groups_page, spy_scene};
 use crate::video::spy::Window;
 
 impl App {

@@ -12,17 +12,9 @@ use super::SparsityCommand;
 use super::state::{Cached, ChartKey, Save};
 use crate::compute::figures::{count, counted};
 use crate::video::Scene;
+use crate::video::panel::Canvas;
 use crate::video::scene::fixed;
-use crate::video::sparsity::{CHARTS, Canvas, Distances, group_panels, groups_page};
-
-/// Pixels of a design unit in the window.
-const UNIT: f32 = 0.6;
-
-pub fn canvas(app: &App, size: egui::Vec2) -> Canvas {
-    // Smaller where there is less room, down to what can be read.
-    let unit = (UNIT * (size.x / 780.0).min(1.0)).max(0.46);
-    Canvas { width: size.x.max(240.0) as u32, height: size.y.max(160.0) as u32, unit, look: app.theme.look }
-}
+use crate::video::sparsity::{CHARTS, Distances, group_panels, groups_page};
 
 /// What a chart of this size depends on.
 pub fn key(app: &App, canvas: Canvas, other: u64) -> ChartKey {
@@ -70,7 +62,7 @@ pub fn distances(app: &mut App, ui: &mut egui::Ui) {
             ui.label(RichText::new(text).small().color(app.theme.ink_soft));
         }
     });
-    let canvas = canvas(app, ui.available_size());
+    let canvas = paint::canvas(app.theme.look, ui.available_size());
     let key = key(app, canvas, 0);
     let (picture, scene) = cached(&mut app.sparsity.state.distances, key, || {
         let picture = match group {
@@ -115,7 +107,7 @@ pub fn hover_distances(picture: &Distances, canvas: Canvas, rect: egui::Rect, re
 pub fn groups(app: &mut App, ui: &mut egui::Ui) {
     let Some(analysis) = app.sparsity.state.analysis().cloned() else { return };
     let size = egui::vec2(ui.available_width(), (ui.available_height() * 0.66).max(320.0));
-    let canvas = canvas(app, size);
+    let canvas = paint::canvas(app.theme.look, size);
     let order = analysis.by_mean_distance();
     let marked = app.sparsity.state.group.and_then(|group| order.iter().position(|&other| other == group));
     let key = key(app, canvas, 0);

@@ -6,7 +6,7 @@ use super::super::App;
 use super::super::paint;
 use super::super::theme;
 use super::actions::pair;
-use super::charts::{cached, canvas, hover_distances, key};
+use super::charts::{cached, hover_distances, key};
 use super::state::CompareKey;
 use super::work::picture_size;
 use crate::compute::sparsity::analysis::Analysis;
@@ -94,7 +94,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         });
     });
     let room = egui::vec2(width, ui.available_height());
-    let canvas = canvas(app, room);
+    let canvas = paint::canvas(app.theme.look, room);
     let key = key(app, canvas, other);
     let (picture, scene) = cached(&mut app.sparsity.state.comparison, key, || {
         let picture = distances(&left, &right, canvas.look);

@@ -14,7 +14,7 @@ use std::collections::BinaryHeap;
 use std::path::{Path, PathBuf};
 
 use super::hyperplane::key;
-use super::{Docs, Index, NONE};
+use super::{Docs, Index, NONE, Threads};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, grouped};
 use crate::compute::kernels::Level;
@@ -33,6 +33,7 @@ pub struct AnnoyFile {
     roots: Vec<u32>,
     /// 0 for Annoy's own choice, k · trees.
     search_k: usize,
+    threads: Threads,
     computations: u64,
 }
 
@@ -63,6 +64,7 @@ impl AnnoyFile {
             items: 0,
             roots: Vec::new(),
             search_k: 0,
+            threads: Threads::ONE,
             computations: 0,
         };
         let items = opened.descendants(nodes - 1);
@@ -236,19 +238,26 @@ impl Index for AnnoyFile {
         Ok(())
     }
 
-    /// Queries are answered one after another.
-    fn use_threads(&mut self, _threads: usize) {}
+    fn use_threads(&mut self, threads: usize) -> Result<()> {
+        self.threads = Threads::new(threads)?;
+        Ok(())
+    }
 
     fn search(&mut self, _first: usize, queries: &[f32], k: usize, ids: &mut [u32]) -> Result<()> {
         let level = Level::detected();
-        for (query, ids) in queries.chunks_exact(self.dim).zip(ids.chunks_exact_mut(k)) {
-            self.computations += self.nearest(level, query, k, ids)?;
-        }
+        self.computations += self.threads.answer((queries, self.dim), (ids, k), |queries, ids| {
+            let each = queries.chunks_exact(self.dim).zip(ids.chunks_exact_mut(k));
+            each.map(|(query, ids)| self.nearest(level, query, k, ids)).sum()
+        })?;
         Ok(())
     }
 
     fn len(&self) -> usize {
         self.items
+    }
+
+    fn mapped_bytes(&self) -> u64 {
+        self.file.bytes().len() as u64
     }
 
     fn distance_computations(&self) -> Option<u64> {

@@ -44,8 +44,9 @@ impl Index for Exact<'_> {
         Err(no_parameters(name))
     }
 
-    fn use_threads(&mut self, threads: usize) {
+    fn use_threads(&mut self, threads: usize) -> Result<()> {
         self.threads = pool(threads);
+        Ok(())
     }
 
     fn search(&mut self, first: usize, queries: &[f32], k: usize, ids: &mut [u32]) -> Result<()> {
@@ -132,8 +133,9 @@ impl Index for Precomputed<'_> {
         Err(no_parameters(name))
     }
 
-    fn use_threads(&mut self, threads: usize) {
+    fn use_threads(&mut self, threads: usize) -> Result<()> {
         self.threads = pool(threads).filter(|_| threads > 1);
+        Ok(())
     }
 
     fn search(&mut self, first: usize, queries: &[f32], k: usize, ids: &mut [u32]) -> Result<()> {

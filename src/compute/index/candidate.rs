@@ -16,6 +16,12 @@ pub enum Engine {
     Precomputed,
     /// Random-hyperplane LSH with several tables.
     Hyperplane { tables: usize, hashes: usize },
+    /// A file of such tables.
+    HyperplaneFile { path: PathBuf },
+    /// Annoy's forest, built by arroy.
+    Annoy { trees: usize },
+    /// A file of arroy.
+    AnnoyForest { path: PathBuf },
     /// FAISS's index factory.
     Faiss { factory: String, ef_construction: Option<u64> },
     /// An index file of FAISS.
@@ -48,7 +54,7 @@ impl fmt::Display for Setting {
 }
 
 /// The families: name, parameters of the build with their defaults, search parameters with theirs, what it is.
-pub const FAMILIES: [Family; 9] = [
+pub const FAMILIES: [Family; 10] = [
     Family { name: "exact", build: &[], search: &[], about: "brute force, this program's exact search" },
     Family { name: "precomputed", build: &[], search: &[], about: "all query × doc scores, computed beforehand" },
     Family {
@@ -56,6 +62,12 @@ pub const FAMILIES: [Family; 9] = [
         build: &[("tables", 8), ("hashes", 14)],
         search: &[("probes", 0)],
         about: "LSH by random hyperplanes, L tables of K hashes",
+    },
+    Family {
+        name: "annoy",
+        build: &[("trees", 20)],
+        search: &[("search_k", 0)],
+        about: "Annoy's forest of random planes, by arroy (all through the origin); search_k 0: k × trees",
     },
     Family { name: "flat", build: &[], search: &[], about: "FAISS, brute force" },
     Family {
@@ -93,12 +105,16 @@ pub struct Family {
     pub about: &'static str,
 }
 
+/// Trees of a forest, at most.
+const MOST_TREES: u64 = 10_000;
+/// Endings of index files, for texts.
+pub const FILES: &str = ".faiss, .index, .ann, .arroy, .hyperplane";
 /// Combinations of search settings of one candidate, at most.
 const MOST_SETTINGS: usize = 200;
 
 impl Candidate {
     /// Reads a candidate: a family with parameters, `faiss:FACTORY` with search parameters, or an index file
-    /// (`.faiss`, `.index`, `.ann`) with search parameters. `dim`: of the vectors, for defaults that follow it.
+    /// ([`FILES`]) with search parameters. `dim`: of the vectors, for defaults that follow it.
     ///
     /// # Errors
     /// An unknown family or parameter; a value that is no whole number; too many combinations.
@@ -123,8 +139,7 @@ impl Candidate {
         }
         let Some(known) = FAMILIES.iter().find(|known| known.name == family) else {
             let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
-            let expected =
-                format!("a family ({}), faiss:FACTORY, or an index file (.faiss, .index, .ann)", names.join(", "));
+            let expected = format!("a family ({}), faiss:FACTORY, or an index file ({FILES})", names.join(", "));
             return Err(wrong(expected, text));
         };
         let mut grid = Vec::new();
@@ -172,6 +187,10 @@ impl Candidate {
                 }
                 Engine::Hyperplane { tables, hashes }
             }
+            "annoy" if value("trees") > MOST_TREES => {
+                return Err(wrong(format!("at most {} trees", count(MOST_TREES as usize)), text));
+            }
+            "annoy" => Engine::Annoy { trees: value("trees") as usize },
             "flat" => faiss("Flat".to_owned()),
             "ivf-flat" => faiss(format!("IVF{},Flat", value("nlist"))),
             // "np": without ordering centroids for polysemous codes, which nobody asks for here and takes minutes.
@@ -225,7 +244,10 @@ impl Candidate {
     /// The index file that it reads.
     pub fn file(&self) -> Option<&Path> {
         match &self.engine {
-            Engine::FaissFile { path } | Engine::AnnoyFile { path } => Some(path),
+            Engine::FaissFile { path }
+            | Engine::AnnoyFile { path }
+            | Engine::AnnoyForest { path }
+            | Engine::HyperplaneFile { path } => Some(path),
             _ => None,
         }
     }
@@ -237,7 +259,18 @@ impl Candidate {
 
     /// Whether another order of the docs can make another index.
     pub fn depends_on_order(&self) -> bool {
-        matches!(self.engine, Engine::Hyperplane { .. } | Engine::Faiss { .. })
+        matches!(self.engine, Engine::Hyperplane { .. } | Engine::Annoy { .. } | Engine::Faiss { .. })
+    }
+
+    /// The ending of its files; `None` without a file form.
+    pub fn file_ending(&self) -> Option<&'static str> {
+        match self.engine {
+            Engine::Exact | Engine::Precomputed => None,
+            Engine::Hyperplane { .. } | Engine::HyperplaneFile { .. } => Some("hyperplane"),
+            Engine::Annoy { .. } | Engine::AnnoyForest { .. } => Some("arroy"),
+            Engine::AnnoyFile { .. } => Some("ann"),
+            Engine::Faiss { .. } | Engine::FaissFile { .. } => Some("faiss"),
+        }
     }
 }
 
@@ -246,6 +279,8 @@ fn file_engine(path: &Path) -> Option<Engine> {
     match extension.as_str() {
         "faiss" | "index" => Some(Engine::FaissFile { path: path.to_owned() }),
         "ann" => Some(Engine::AnnoyFile { path: path.to_owned() }),
+        "arroy" => Some(Engine::AnnoyForest { path: path.to_owned() }),
+        "hyperplane" => Some(Engine::HyperplaneFile { path: path.to_owned() }),
         _ => None,
     }
 }

@@ -1,17 +1,15 @@
 //! FAISS, by its factory strings and its files. Only ever used in the child process.
 
-use std::ffi::c_int;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use faiss::index::autotune::ParameterSpace;
-use faiss::index::io::{read_index, write_index};
-use faiss::index::{Index as _, IndexImpl, index_factory};
-use faiss::metric::MetricType;
+use faiss_library::{Error as Told, Library, Metric as Kind, training_steps};
 
-use super::{Docs, Index, NONE};
+use super::{Docs, Index, NONE, normalise};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
-use crate::compute::kernels::{self, Level};
+use crate::compute::kernels::Level;
 use crate::compute::metric::Metric;
 use crate::job::Monitor;
 
@@ -19,15 +17,12 @@ use crate::job::Monitor;
 const BATCH: usize = 4096;
 /// Docs that are trained with, at most; FAISS draws from them what it needs.
 const TRAINING_DOCS: usize = 400_000;
-
-// SAFETY: GNU OpenMP's function of the OpenMP standard, which takes any number.
-unsafe extern "C" {
-    safe fn omp_set_num_threads(threads: c_int);
-}
+/// Between two looks at a training.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// An index of FAISS. Cosine is inner product of normalised vectors.
 pub struct FaissIndex {
-    index: IndexImpl,
+    index: faiss_library::Index,
     metric: Metric,
     dim: usize,
     /// The row of every entry, where docs came in another order.
@@ -35,16 +30,18 @@ pub struct FaissIndex {
     /// It came whole from a file.
     is_file: bool,
     takes_all_at_once: bool,
+    /// Room for what a search returns.
+    distances: Vec<f32>,
+    labels: Vec<i64>,
 }
 
-const OUT_OF_MEMORY: &str =
-    "it ran out of the memory it may take (or failed without a word). Raise --index-memory, or choose a smaller index";
-
-fn told(error: &faiss::error::Error) -> String {
-    let text = error.to_string();
-    let last = for_users(text.trim_start_matches("Native faiss error: "));
-    // What C++ says when memory runs out, once it went through the C interface.
-    if last == "std::exception" || last == "std::bad_alloc" { OUT_OF_MEMORY.to_owned() } else { last.to_owned() }
+fn told(error: &Told) -> String {
+    match error {
+        Told::OutOfMemory => {
+            "it ran out of the memory it may take. Raise --index-memory, or choose a smaller index".to_owned()
+        }
+        Told::Said(text) => for_users(text).to_owned(),
+    }
 }
 
 /// The part of "Error in function at file:line: Error: what" that is for users.
@@ -58,8 +55,17 @@ fn for_users(text: &str) -> &str {
     text[start..].trim_start_matches("Error: ").trim()
 }
 
-fn failed(doing: &str) -> impl FnOnce(faiss::error::Error) -> Error + '_ {
+fn failed(doing: &str) -> impl FnOnce(Told) -> Error + '_ {
     move |error| Error::Index { what: format!("FAISS could not {doing}: {}", told(&error)) }
+}
+
+/// FAISS for this machine, or for the lower level that the kernels are held to.
+fn library() -> Result<Library> {
+    let level = match Level::detected() {
+        Level::Scalar => faiss_library::Level::Baseline,
+        Level::Avx2 | Level::Avx512 => faiss_library::Level::Avx2,
+    };
+    Library::load(level).map_err(|error| Error::Index { what: error.to_string() })
 }
 
 impl FaissIndex {
@@ -75,11 +81,11 @@ impl FaissIndex {
             return Err(Error::Parameter { name: "metric", expected, found: metric.to_string() });
         }
         let kind = match metric {
-            Metric::Cosine if is_lsh => MetricType::L2,
-            Metric::Dot | Metric::Cosine => MetricType::InnerProduct,
-            Metric::Euclidean => MetricType::L2,
+            Metric::Dot => Kind::InnerProduct,
+            Metric::Cosine if !is_lsh => Kind::InnerProduct,
+            Metric::Cosine | Metric::Euclidean => Kind::L2,
         };
-        let index = index_factory(dim as u32, factory, kind).map_err(|error| {
+        let index = library()?.make(factory, dim, kind).map_err(|error| {
             let nearest =
                 nearest_factory(factory).map_or(String::new(), |nearest| format!(". Did you mean {nearest}?"));
             Error::Parameter {
@@ -88,8 +94,8 @@ impl FaissIndex {
                 found: format!("{factory:?} (FAISS: {})", told(&error)),
             }
         })?;
-        let mut made =
-            Self { index, metric, dim, rows: Vec::new(), is_file: false, takes_all_at_once: factory.contains("NSG") };
+        let mut made = Self::of(index, metric, dim);
+        made.takes_all_at_once = factory.contains("NSG");
         if let Some(value) = ef_construction {
             made.set("efConstruction", value)?;
         }
@@ -102,27 +108,38 @@ impl FaissIndex {
     /// A file that FAISS cannot read; one of another dim or metric.
     pub fn open(path: &Path, dim: usize, metric: Metric) -> Result<Self> {
         let wrong = |what: String| Error::Neighbours { what, path: path.to_owned() };
-        let index = read_index(path.to_string_lossy()).map_err(|error| {
+        let index = library()?.read(path).map_err(|error| {
             wrong(format!(
                 "FAISS could not read it: {}. It is damaged, or of another version; write it again",
                 told(&error)
             ))
         })?;
-        if index.d() as usize != dim {
+        let description = index.description();
+        if description.dim != dim as i64 {
             return Err(wrong(format!(
                 "its vectors have {}, those of the docs {}. Choose the index of these docs",
-                counted(index.d() as usize, "dimension", "dimensions"),
+                counted(usize::try_from(description.dim).unwrap_or(0), "dimension", "dimensions"),
                 count(dim)
             )));
         }
-        let is_l2 = index.metric_type() == MetricType::L2;
-        if is_l2 && metric == Metric::Dot || !is_l2 && metric == Metric::Euclidean {
-            let own = if is_l2 { "euclidean distance" } else { "inner product" };
+        let own = match description.metric() {
+            Ok(Kind::InnerProduct) if metric != Metric::Euclidean => None,
+            Ok(Kind::L2) if metric != Metric::Dot => None,
+            Ok(Kind::InnerProduct) => Some("inner product".to_owned()),
+            Ok(Kind::L2) => Some("euclidean distance".to_owned()),
+            Err(other) => Some(format!("a metric that is not compared here (FAISS's number {other})")),
+        };
+        if let Some(own) = own {
             return Err(wrong(format!(
                 "it was built for {own}, not for {metric}. Choose that metric, or build it again"
             )));
         }
-        Ok(Self { index, metric, dim, rows: Vec::new(), is_file: true, takes_all_at_once: false })
+        Ok(Self { is_file: true, ..Self::of(index, metric, dim) })
+    }
+
+    fn of(index: faiss_library::Index, metric: Metric, dim: usize) -> Self {
+        let (rows, distances, labels) = (Vec::new(), Vec::new(), Vec::new());
+        Self { index, metric, dim, rows, is_file: false, takes_all_at_once: false, distances, labels }
     }
 
     /// The docs of some rows as the index wants them.
@@ -136,25 +153,32 @@ impl FaissIndex {
     }
 }
 
-fn normalise(vectors: &mut [f32], dim: usize) {
-    let level = Level::detected();
-    for vector in vectors.chunks_exact_mut(dim) {
-        let norm = kernels::dot_f64(level, vector, vector).sqrt();
-        vector.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
-    }
-}
-
 impl Index for FaissIndex {
     fn train(&mut self, docs: Docs<'_>, order: &[u32], monitor: &Monitor) -> Result<()> {
-        if self.is_file || self.index.is_trained() {
+        if self.is_file || self.index.description().is_trained() {
             return Ok(());
         }
-        monitor.begin("training", "docs", 0);
+        monitor.begin("training", "steps", 0);
         // Spread over all of them: files may be sorted.
         let step = order.len().div_ceil(TRAINING_DOCS).max(1);
         let rows: Vec<u32> = order.iter().copied().step_by(step).collect();
         let values = self.gather(docs, &rows);
-        self.index.train(&values).map_err(failed("train"))
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut told = training_steps();
+                while !is_done.load(Ordering::Relaxed) {
+                    std::thread::sleep(LOOK);
+                    let now = training_steps();
+                    // Whoever cancels kills this process.
+                    monitor.advance(now - told).ok();
+                    told = now;
+                }
+            });
+            let outcome = self.index.train(&values);
+            is_done.store(true, Ordering::Relaxed);
+            outcome.map_err(failed("train"))
+        })
     }
 
     fn build(&mut self, docs: Docs<'_>, order: &[u32], monitor: &Monitor) -> Result<()> {
@@ -177,8 +201,7 @@ impl Index for FaissIndex {
             let expected = format!("{name} of at least 1 and below 2³¹");
             return Err(Error::Parameter { name: "index", expected, found: value.to_string() });
         }
-        let space = ParameterSpace::new().map_err(failed("be asked for its parameters"))?;
-        space.set_index_parameter(&self.index, name, value as f64).map_err(|error| Error::Parameter {
+        self.index.set(name, value as f64).map_err(|error| Error::Parameter {
             name: "index",
             expected: "a search parameter of this index, like nprobe (IVF), efSearch (HNSW) or k_factor_rf (RFlat)"
                 .to_owned(),
@@ -186,20 +209,23 @@ impl Index for FaissIndex {
         })
     }
 
-    fn use_threads(&mut self, threads: usize) {
-        omp_set_num_threads(threads as c_int);
+    fn use_threads(&mut self, threads: usize) -> Result<()> {
+        self.index.library().use_threads(threads);
+        Ok(())
     }
 
     fn search(&mut self, _first: usize, queries: &[f32], k: usize, ids: &mut [u32]) -> Result<()> {
-        let found = if self.metric == Metric::Cosine {
+        let (distances, labels) = (&mut self.distances, &mut self.labels);
+        let outcome = if self.metric == Metric::Cosine {
             let mut queries = queries.to_vec();
             normalise(&mut queries, self.dim);
-            self.index.search(&queries, k)
+            self.index.search(&queries, k, distances, labels)
         } else {
-            self.index.search(queries, k)
+            self.index.search(queries, k, distances, labels)
         };
-        for (id, label) in ids.iter_mut().zip(&found.map_err(failed("search"))?.labels) {
-            let entry = label.get().and_then(|label| usize::try_from(label).ok());
+        outcome.map_err(failed("search"))?;
+        for (id, &label) in ids.iter_mut().zip(labels.iter()) {
+            let entry = usize::try_from(label).ok();
             *id = entry.map_or(NONE, |entry| match self.rows.is_empty() {
                 true => u32::try_from(entry).unwrap_or(NONE),
                 false => self.rows.get(entry).copied().unwrap_or(NONE),
@@ -209,12 +235,17 @@ impl Index for FaissIndex {
     }
 
     fn len(&self) -> usize {
-        self.index.ntotal() as usize
+        usize::try_from(self.index.description().docs).unwrap_or(0)
     }
 
     fn save(&mut self, path: &Path) -> Result<bool> {
-        write_index(&self.index, path.to_string_lossy()).map_err(failed("write the index"))?;
+        self.index.write(path).map_err(failed("write the index"))?;
         Ok(true)
+    }
+
+    fn distance_computations(&self) -> Option<u64> {
+        // Exhaustive scans are not counted.
+        Some(self.index.library().distance_computations()).filter(|&computed| computed > 0)
     }
 }
 
@@ -298,6 +329,34 @@ fn edits(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Both levels find the same nearest vectors, and an error's words arrive.
+    #[test]
+    fn every_level_answers() {
+        let vectors: Vec<f32> = (0..4000).map(|place| ((place * 7919) % 1009) as f32).collect();
+        let mut answers = Vec::new();
+        for level in [faiss_library::Level::Baseline, faiss_library::Level::Avx2] {
+            let library = Library::load(level).expect("loads");
+            assert_eq!(library.level(), level.min(faiss_library::Level::best()));
+            let mut index = library.make("IVF8,Flat", 8, Kind::L2).expect("a factory string");
+            assert!(index.add(&vectors).is_err(), "it is not trained");
+            let before = training_steps();
+            index.train(&vectors).expect("trains");
+            assert!(training_steps() > before);
+            index.add(&vectors).expect("adds");
+            index.set("nprobe", 8.0).expect("a parameter");
+            let (mut distances, mut labels) = (Vec::new(), Vec::new());
+            let computed = library.distance_computations();
+            index.search(&vectors[..80], 3, &mut distances, &mut labels).expect("searches");
+            assert_eq!(library.distance_computations() - computed, 10 * 500);
+            assert_eq!(labels.iter().step_by(3).copied().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+            assert_eq!((index.description().docs, index.description().dim), (500, 8));
+            answers.push(labels);
+            let error = library.make("IFV8,Flat", 8, Kind::L2).err().expect("a typo");
+            assert!(error.to_string().contains("IFV8"), "{error}");
+        }
+        assert_eq!(answers[0], answers[1]);
+    }
 
     #[test]
     fn messages_lose_the_places_of_sources() {

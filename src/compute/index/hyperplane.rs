@@ -4,10 +4,14 @@
 //! `probes` > 0 at as many buckets next to it, across the hyperplanes that it is nearest to (Lv et al., "Multi-probe
 //! LSH", 2007); what it finds there is scored exactly.
 
+use std::io::Write;
+use std::path::Path;
+
 use rayon::prelude::*;
 
-use super::{Docs, Index, NONE};
+use super::{Docs, Index, NONE, Threads};
 use crate::compute::error::{Error, Result};
+use crate::compute::figures;
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 use crate::compute::random::Random;
@@ -15,6 +19,11 @@ use crate::job::Monitor;
 
 /// Docs that are hashed between two looks at the monitor.
 const BATCH: usize = 1024;
+/// Begins its files, which go on, little-endian, with dim, hashes, tables and docs as u32, the normal vectors as f32, and
+/// for every table the buckets and the docs in them as u32. The docs' vectors are not in it.
+const MAGIC: [u8; 8] = *b"knnsLSH1";
+/// Docs whose buckets are computed again when a file is opened.
+const PROBED_DOCS: usize = 64;
 
 /// See the module.
 pub struct Hyperplanes<'a> {
@@ -24,8 +33,10 @@ pub struct Hyperplanes<'a> {
     normals: Vec<f32>,
     tables: Vec<Table>,
     probes: usize,
-    threads: Option<rayon::ThreadPool>,
+    threads: Threads,
     computations: u64,
+    /// It came whole from a file.
+    is_file: bool,
 }
 
 /// Docs ordered by their bucket, and within it by row.
@@ -47,7 +58,58 @@ impl<'a> Hyperplanes<'a> {
     pub fn new(docs: Docs<'a>, tables: usize, hashes: usize, seed: u64) -> Self {
         let mut random = Random::stream(seed, 0x4c53);
         let normals = (0..tables * hashes * docs.file.dim()).map(|_| gaussian(&mut random)).collect();
-        Self { docs, hashes, normals, tables: Vec::with_capacity(tables), probes: 0, threads: None, computations: 0 }
+        let tables = Vec::with_capacity(tables);
+        Self { docs, hashes, normals, tables, probes: 0, threads: Threads::ONE, computations: 0, is_file: false }
+    }
+
+    /// Reads a file that [`Index::save`] wrote, for the docs it was built from.
+    ///
+    /// # Errors
+    /// No such file, or a damaged one; one of another dim; one of other docs, or of another number of them.
+    pub fn open(path: &Path, docs: Docs<'a>) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(Error::read(path))?;
+        let wrong = |what: String| Error::Neighbours { what, path: path.to_owned() };
+        let damaged =
+            || wrong("is no LSH index of knnscope, or a damaged one. Build it again with `index build`".to_owned());
+        let words = bytes.strip_prefix(&MAGIC).ok_or_else(damaged)?.as_chunks::<4>();
+        let (words, []) = words else { return Err(damaged()) };
+        let word = |place: usize| words.get(place).map(|word| u32::from_le_bytes(*word) as usize).ok_or_else(damaged);
+        let (dim, hashes, tables, count) = (word(0)?, word(1)?, word(2)?, word(3)?);
+        let size = dim.checked_mul(hashes).zip(count.checked_mul(2)).and_then(|(normals, entries)| {
+            normals.checked_add(entries).and_then(|one| one.checked_mul(tables)).and_then(|all| all.checked_add(4))
+        });
+        if size != Some(words.len()) || !(1..=32).contains(&hashes) || tables == 0 || count == 0 {
+            return Err(damaged());
+        }
+        for (what, found, wanted) in [("dimensions", dim, docs.file.dim()), ("docs", count, docs.count)] {
+            if found != wanted {
+                let (found, wanted) = (figures::count(found), figures::count(wanted));
+                return Err(wrong(format!("was built for {found} {what}, not for {wanted}. Build it again")));
+            }
+        }
+        let (normals, entries) = words[4..].split_at(tables * hashes * dim);
+        let numbers = |words: &[[u8; 4]]| words.iter().map(|word| u32::from_le_bytes(*word)).collect::<Vec<u32>>();
+        let tables: Vec<Table> = entries
+            .chunks_exact(2 * count)
+            .map(|table| Table { buckets: numbers(&table[..count]), docs: numbers(&table[count..]) })
+            .collect();
+        let is_whole =
+            |table: &Table| table.buckets.is_sorted() && table.docs.iter().all(|&doc| (doc as usize) < count);
+        if !tables.iter().all(is_whole) {
+            return Err(damaged());
+        }
+        let normals = normals.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        let opened =
+            Self { docs, hashes, normals, tables, probes: 0, threads: Threads::ONE, computations: 0, is_file: true };
+        let (level, step) = (Level::detected(), count.div_ceil(PROBED_DOCS));
+        for (table, entries) in opened.tables.iter().enumerate() {
+            for (&bucket, &doc) in entries.buckets.iter().zip(&entries.docs).step_by(step) {
+                if opened.bucket(level, docs.file.row(doc as usize), table) != bucket {
+                    return Err(wrong("was built from other docs, or is damaged. Build it again".to_owned()));
+                }
+            }
+        }
+        Ok(opened)
     }
 
     fn table_count(&self) -> usize {
@@ -125,6 +187,9 @@ fn gaussian(random: &mut Random) -> f32 {
 impl Index for Hyperplanes<'_> {
     /// The order of docs makes no difference here.
     fn build(&mut self, docs: Docs<'_>, _order: &[u32], monitor: &Monitor) -> Result<()> {
+        if self.is_file {
+            return Ok(());
+        }
         let level = Level::detected();
         monitor.begin("hashing docs", "docs", (docs.count * self.table_count()) as u64);
         for table in 0..self.table_count() {
@@ -156,27 +221,17 @@ impl Index for Hyperplanes<'_> {
         Ok(())
     }
 
-    fn use_threads(&mut self, threads: usize) {
-        self.threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok().filter(|_| threads > 1);
+    fn use_threads(&mut self, threads: usize) -> Result<()> {
+        self.threads = Threads::new(threads)?;
+        Ok(())
     }
 
     fn search(&mut self, _first: usize, queries: &[f32], k: usize, ids: &mut [u32]) -> Result<()> {
         let (level, dim) = (Level::detected(), self.docs.file.dim());
-        let this = &*self;
-        let computed: u64 = match &this.threads {
-            None => queries
-                .chunks_exact(dim)
-                .zip(ids.chunks_exact_mut(k))
-                .map(|(query, ids)| this.nearest(level, query, k, ids))
-                .sum(),
-            Some(threads) => threads.install(|| {
-                queries
-                    .par_chunks_exact(dim)
-                    .zip(ids.par_chunks_exact_mut(k))
-                    .map(|(query, ids)| this.nearest(level, query, k, ids))
-                    .sum()
-            }),
-        };
+        let computed = self.threads.answer((queries, dim), (ids, k), |queries, ids| {
+            let each = queries.chunks_exact(dim).zip(ids.chunks_exact_mut(k));
+            Ok(each.map(|(query, ids)| self.nearest(level, query, k, ids)).sum())
+        })?;
         self.computations += computed;
         Ok(())
     }
@@ -187,5 +242,24 @@ impl Index for Hyperplanes<'_> {
 
     fn distance_computations(&self) -> Option<u64> {
         Some(self.computations)
+    }
+
+    fn save(&mut self, path: &Path) -> Result<bool> {
+        let write = || {
+            let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+            file.write_all(&MAGIC)?;
+            for size in [self.docs.file.dim(), self.hashes, self.tables.len(), self.len()] {
+                file.write_all(&(size as u32).to_le_bytes())?;
+            }
+            for value in &self.normals {
+                file.write_all(&value.to_le_bytes())?;
+            }
+            for number in self.tables.iter().flat_map(|table| table.buckets.iter().chain(&table.docs)) {
+                file.write_all(&number.to_le_bytes())?;
+            }
+            file.flush()
+        };
+        write().map_err(Error::write(path))?;
+        Ok(true)
     }
 }

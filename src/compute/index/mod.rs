@@ -15,14 +15,77 @@ pub mod judge;
 pub mod neighbours;
 pub mod process;
 pub mod report;
+pub mod scores;
 pub mod session;
+pub mod trees;
 pub mod truth;
 pub mod worker;
 
-use crate::compute::error::Result;
+use rayon::prelude::*;
+
+use crate::compute::error::{Error, Result};
+use crate::compute::figures::counted;
+use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
 use crate::job::Monitor;
+
+/// Makes every vector of `dim`, row-major and not zero, of length 1.
+fn normalise(vectors: &mut [f32], dim: usize) {
+    let level = Level::detected();
+    for vector in vectors.chunks_exact_mut(dim) {
+        let norm = kernels::dot_f64(level, vector, vector).sqrt();
+        vector.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+    }
+}
+
+/// Queries that a thread answers before it looks for others.
+const QUERIES_AT_ONCE: usize = 16;
+
+/// The threads of an index of ours; none for one thread.
+struct Threads(Option<rayon::ThreadPool>);
+
+impl Threads {
+    const ONE: Self = Self(None);
+
+    fn new(threads: usize) -> Result<Self> {
+        if threads <= 1 {
+            return Ok(Self::ONE);
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|error| Error::Index {
+            what: format!(
+                "{} could not be started: {error}. Raise --index-memory",
+                counted(threads, "thread", "threads")
+            ),
+        })?;
+        Ok(Self(Some(pool)))
+    }
+
+    fn is_one(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Answers queries of `dim`, row-major, into k ids each. `answer` takes some of them with their ids, and returns what
+    /// is summed up.
+    fn answer(
+        &self,
+        (queries, dim): (&[f32], usize),
+        (ids, k): (&mut [u32], usize),
+        answer: impl Fn(&[f32], &mut [u32]) -> Result<u64> + Sync,
+    ) -> Result<u64> {
+        match &self.0 {
+            None => answer(queries, ids),
+            Some(threads) => threads.install(|| {
+                queries
+                    .par_chunks(dim * QUERIES_AT_ONCE)
+                    .zip(ids.par_chunks_mut(k * QUERIES_AT_ONCE))
+                    .map(|(queries, ids)| answer(queries, ids))
+                    .sum()
+            }),
+        }
+    }
+}
 
 /// Stands for "none" among found ids.
 pub const NONE: u32 = u32::MAX;
@@ -36,7 +99,8 @@ pub struct Docs<'a> {
     pub metric: Metric,
 }
 
-/// A structure that finds near docs.
+/// A structure that finds near docs. Every kind is made by a `new` (or `plant`) of its own, which knows its parameters;
+/// kinds with a file form are also made by an `open`, and need neither training nor building then.
 pub trait Index {
     /// Learns from the docs, in `order`, what the structure needs before it takes them; nothing for most.
     ///
@@ -59,7 +123,10 @@ pub trait Index {
     fn set(&mut self, name: &str, value: u64) -> Result<()>;
 
     /// Threads that later searches use.
-    fn use_threads(&mut self, threads: usize);
+    ///
+    /// # Errors
+    /// Threads that cannot be started.
+    fn use_threads(&mut self, threads: usize) -> Result<()>;
 
     /// Finds docs near to each of `queries` (row-major), which begin at row `first` of their file: `ids`,
     /// query_count × k, overwritten, nearest first, [`NONE`] where there are fewer.
@@ -80,7 +147,12 @@ pub trait Index {
         None
     }
 
-    /// Writes it to a file; `false` if this kind has no file form.
+    /// Bytes of files that it maps into memory, beside what it allocates.
+    fn mapped_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Writes it to a file, which its kind's `open` reads again; `false` if this kind has no file form.
     ///
     /// # Errors
     /// A file that cannot be written.

@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::judge::{Gaps, Mean, percentile};
 use super::session::{Lab, Run};
+use super::truth::Arena;
+use crate::compute::figures::{count, counted};
 use crate::compute::table::{Column, Table};
 
 /// A contestant with its measures.
@@ -27,6 +29,8 @@ pub struct Line {
     /// Queries a second on one thread, and on all.
     pub qps: Option<f64>,
     pub qps_all_threads: Option<f64>,
+    /// How many these were.
+    pub threads: Option<usize>,
     pub train_secs: Option<f64>,
     pub build_secs: Option<f64>,
     pub memory_bytes: Option<u64>,
@@ -67,6 +71,7 @@ impl Line {
             gaps: judged.gaps(&lab.truth),
             latency_secs: (!sorted.is_empty()).then(|| [0.5, 0.95, 0.99].map(|share| percentile(&sorted, share))),
             qps: qps(info.searched.map(|searched| searched.one_thread_secs)),
+            threads: info.searched.map(|searched| searched.threads).filter(|&threads| threads > 0),
             qps_all_threads: qps(info.searched.map(|searched| searched.all_threads_secs)),
             train_secs: info.built.map(|built| built.train_secs),
             build_secs: info.built.map(|built| built.build_secs),
@@ -147,6 +152,18 @@ pub fn within_noise(lines: &[Line]) -> Vec<(usize, usize)> {
         .collect()
 }
 
+/// "40,000 docs × 1,000 queries, dim 384, dot, top-100"
+pub fn title(arena: &Arena) -> String {
+    format!(
+        "{} × {}, dim {}, {}, top-{}",
+        counted(arena.num_docs, "doc", "docs"),
+        counted(arena.num_queries, "query", "queries"),
+        arena.dim(),
+        arena.metric,
+        count(arena.top_k)
+    )
+}
+
 /// The lines as a table with every measure.
 pub fn table(lines: &[Line], ks: &[usize]) -> Table {
     let mut names = vec![("index".to_owned(), false), ("setting".to_owned(), false), ("build".to_owned(), true)];
@@ -161,6 +178,7 @@ pub fn table(lines: &[Line], ks: &[usize]) -> Table {
         "latency_p99_ms",
         "qps_one_thread",
         "qps_all_threads",
+        "threads",
         "train_s",
         "build_s",
         "memory_bytes",
@@ -193,6 +211,7 @@ pub fn table(lines: &[Line], ks: &[usize]) -> Table {
             row.extend([
                 line.qps.map(|qps| format!("{qps:.1}")),
                 line.qps_all_threads.map(|qps| format!("{qps:.1}")),
+                line.threads.map(|threads| threads.to_string()),
                 line.train_secs.map(|secs| format!("{secs:.3}")),
                 line.build_secs.map(|secs| format!("{secs:.3}")),
                 line.memory_bytes.map(|bytes| bytes.to_string()),

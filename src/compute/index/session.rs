@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::candidate::{Candidate, Engine, Setting};
+use super::candidate::{Candidate, Setting};
 use super::judge::Judged;
 use super::neighbours::{Found, latencies_beside};
 use super::process;
@@ -110,7 +110,7 @@ impl RunInfo {
     }
 
     /// The same for the same contestant, so that a session knows what it has.
-    fn file_name(&self) -> String {
+    pub fn file_name(&self) -> String {
         let file = self.file.as_deref().unwrap_or_default();
         let text = format!("{}\n{}\n{}\n{file}", self.candidate, self.setting, self.build);
         let hash = fnv1a(FNV_START, text.as_bytes());
@@ -434,8 +434,17 @@ pub fn build_file(
     path: &Path,
     monitor: &Monitor,
 ) -> Result<Built> {
-    if !matches!(candidate.engine, Engine::Faiss { .. }) {
-        let what = format!("{} has no file form. Choose a family of FAISS", candidate.name);
+    if candidate.file().is_some() {
+        let what = format!("{} is built already. Choose a family", candidate.name);
+        return Err(Error::IndexUse { what });
+    }
+    let Some(ending) = candidate.file_ending() else {
+        let what = format!("{} has no file form. Choose another family", candidate.name);
+        return Err(Error::IndexUse { what });
+    };
+    if path.extension().is_none_or(|found| found != ending && (ending != "faiss" || found != "index")) {
+        let (candidate, found) = (&candidate.name, path.display());
+        let what = format!("indexes of {candidate} are known by the ending .{ending}. Name the file so, not {found}");
         return Err(Error::IndexUse { what });
     }
     if path.is_dir() {
@@ -471,7 +480,8 @@ pub fn build_file(
         fs::remove_file(&unfinished).ok();
         return Err(error);
     }
-    if let Err(error) = fs::rename(&unfinished, path) {
+    let synced = File::open(&unfinished).and_then(|file| file.sync_all());
+    if let Err(error) = synced.and_then(|()| fs::rename(&unfinished, path)) {
         fs::remove_file(&unfinished).ok();
         return Err(Error::write(path)(error));
     }

@@ -17,6 +17,7 @@ use super::baselines::{Exact, Precomputed};
 use super::candidate::{Candidate, Engine, Setting};
 use super::hyperplane::Hyperplanes;
 use super::neighbours::Found;
+use super::trees::{self, Plan};
 use super::truth::{Arena, Question};
 use super::{Index, NONE};
 use crate::compute::error::{Error, Result};
@@ -88,7 +89,7 @@ pub enum Event {
 pub struct Built {
     pub train_secs: f64,
     pub build_secs: f64,
-    /// Memory that the process took for it.
+    /// Memory that the process took for it, files that it maps included.
     pub memory_bytes: u64,
     /// Size of its file, if it has a file form.
     pub disk_bytes: Option<u64>,
@@ -102,6 +103,9 @@ pub struct Searched {
     pub one_thread_secs: f64,
     /// Seconds of all queries at once on all threads.
     pub all_threads_secs: f64,
+    /// How many these were; 0 if nobody told.
+    #[serde(default)]
+    pub threads: usize,
     /// Distances computed on one thread, where the index tells.
     pub distance_computations: Option<u64>,
 }
@@ -192,12 +196,12 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
     let before = own_memory();
     let mut index = open(&candidate.engine, &arena, job)?;
     let started = Instant::now();
-    index.use_threads(job.threads);
+    index.use_threads(job.threads)?;
     index.train(arena.indexed(), &order, monitor)?;
     let train_secs = started.elapsed().as_secs_f64();
     index.build(arena.indexed(), &order, monitor)?;
     let build_secs = started.elapsed().as_secs_f64() - train_secs;
-    let memory_bytes = own_memory().saturating_sub(before);
+    let memory_bytes = own_memory().saturating_sub(before) + index.mapped_bytes();
     if index.len() > arena.num_docs {
         let what = format!(
             "holds {} docs, but only {} are searched. Choose the docs it was built from (--docs, --num-docs)",
@@ -223,13 +227,19 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
     Ok(())
 }
 
-fn open<'a>(engine: &Engine, arena: &'a Arena, job: &Job) -> Result<Box<dyn Index + 'a>> {
+fn open<'a>(engine: &Engine, arena: &'a Arena, job: &'a Job) -> Result<Box<dyn Index + 'a>> {
     Ok(match engine {
         Engine::Exact => Box::new(Exact::new(arena)),
         Engine::Precomputed => Box::new(Precomputed::new(arena, job.memory_bytes)),
         Engine::Hyperplane { tables, hashes } => {
             Box::new(Hyperplanes::new(arena.indexed(), *tables, *hashes, job.seed))
         }
+        Engine::HyperplaneFile { path } => Box::new(Hyperplanes::open(path, arena.indexed())?),
+        Engine::Annoy { trees } => {
+            let plan = Plan { trees: *trees, seed: job.seed, memory: job.memory_bytes, scratch: &job.scratch };
+            trees::plant(arena.metric, job.dim, plan)?
+        }
+        Engine::AnnoyForest { path } => trees::open(path, job.dim, arena.metric)?,
         Engine::AnnoyFile { path } => Box::new(AnnoyFile::open(path, job.dim, arena.metric)?),
         #[cfg(feature = "faiss")]
         Engine::Faiss { factory, ef_construction } => {
@@ -260,7 +270,7 @@ fn size_on_disk(index: &mut dyn Index, job: &Job) -> Result<Option<u64>> {
     }
     if !saved? {
         if job.save.is_some() {
-            let what = format!("{} has no file form. Choose a family of FAISS", job.candidate);
+            let what = format!("{} has no file form. Choose another family", job.candidate);
             return Err(Error::Index { what });
         }
         return Ok(None);
@@ -282,7 +292,7 @@ fn search(
     let (queries, k) = (arena.num_queries, job.top_k);
     let mut ids = vec![NONE; queries * k];
     let mut latencies = Vec::with_capacity(queries);
-    index.use_threads(1);
+    index.use_threads(1)?;
     for (query, ids) in ids.chunks_mut(k).enumerate().take(WARM_UP) {
         index.search(query, arena.queries.row(query), k, ids)?;
     }
@@ -300,13 +310,13 @@ fn search(
         monitor.advance(1)?;
     }
     let distance_computations = index.distance_computations().zip(before).map(|(after, before)| after - before);
-    index.use_threads(job.threads);
+    index.use_threads(job.threads)?;
     let mut again = vec![NONE; queries * k];
     let started = Instant::now();
     index.search(0, arena.asked(), k, &mut again)?;
     let all_threads_secs = started.elapsed().as_secs_f64();
     let found = Found { k, ids, latencies: Some(latencies) };
-    Ok((found, Searched { one_thread_secs, all_threads_secs, distance_computations }))
+    Ok((found, Searched { one_thread_secs, all_threads_secs, threads: job.threads, distance_computations }))
 }
 
 /// Anonymous memory of this process, in bytes.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use duckdb::types::ValueRef;
 use duckdb::{AccessMode, Config, Connection, params};
+// The library itself, for the linker.
+use duckdb_library as _;
 
 use super::analysis::Analysis;
 use super::groups::Mode;

@@ -1,0 +1,80 @@
+//! Compiles FAISS and `shim.cpp` into one shared library for every level of CPU.
+//!
+//! The libraries are embedded into the program and loaded when an index process starts, the best that its CPU can run.
+//! They are not linked: code that is compiled for a new CPU must not even be initialised on an old one.
+
+use std::path::{Path, PathBuf};
+
+#[path = "../sources.rs"]
+mod sources;
+
+/// Levels with what they ask the compiler for; `lib.rs` lists the same.
+const LEVELS: [(&str, &[&str]); 2] = [("baseline", &[]), ("avx2", &["-mavx2", "-mfma", "-mf16c", "-mpopcnt"])];
+
+fn main() {
+    for file in ["build.rs", "shim.cpp", "exported.map", "../sources.rs"] {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    println!("cargo:rerun-if-env-changed=CXX");
+    println!("cargo:rerun-if-env-changed=CXXFLAGS");
+    let is_x86 = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
+    let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo tells where to build"));
+    let root = sources::package_folder("faiss-sys").join("faiss");
+    let mut files = vec![PathBuf::from("shim.cpp")];
+    collect(&root.join("faiss"), &mut files);
+    for (level, flags) in LEVELS {
+        let library = out.join(format!("libfaiss-{level}.so"));
+        if level != "baseline" && !is_x86 {
+            std::fs::write(&library, []).expect("OUT_DIR can be written");
+            continue;
+        }
+        let mut build = cc::Build::new();
+        build.cpp(true).std("c++17").pic(true).warnings(false).cargo_warnings(false).cargo_metadata(false);
+        build.include(&root).files(&files).out_dir(out.join(level));
+        build.define("FINTEGER", "int").define("NDEBUG", None).flag("-fopenmp");
+        flags.iter().for_each(|flag| {
+            build.flag(flag);
+        });
+        // Registers that 4-bit codes are scanned in are imitated on old x86: more than -O1 costs minutes of building there.
+        let is_old = is_x86 && level == "baseline";
+        build.opt_level(if is_release && !is_old { 3 } else { 1 });
+        let objects = build.compile_intermediates();
+        link(&build, &objects, &library);
+    }
+}
+
+/// The C++ files of the library itself, without those for GPUs, for Python and for users to include.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
+    entries.sort();
+    for entry in entries {
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if entry.is_dir() && !["gpu", "python", "cppcontrib"].contains(&name) {
+            collect(&entry, files);
+        } else if name.ends_with(".cpp") {
+            files.push(entry);
+        }
+    }
+}
+
+fn link(build: &cc::Build, objects: &[PathBuf], library: &Path) {
+    let status = build
+        .get_compiler()
+        .to_command()
+        .args(["-shared", "-fopenmp", "-s", "-Wl,--gc-sections", "-Wl,-Bsymbolic", "-Wl,-z,defs"])
+        .arg("-Wl,--version-script=exported.map")
+        .args(objects)
+        .arg("-o")
+        .arg(library)
+        .args(["-lopenblas", "-lm"])
+        .status()
+        .expect("the compiler can be started");
+    assert!(
+        status.success(),
+        "FAISS could not be linked; it needs OpenBLAS (libopenblas-dev) and OpenMP. ./run installs both"
+    );
+}

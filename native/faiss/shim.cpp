@@ -1,0 +1,168 @@
+// What knnscope calls of FAISS: one exported function, which returns a table of functions. None of them throws.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <new>
+
+#include <omp.h>
+
+#include <faiss/AutoTune.h>
+#include <faiss/Index.h>
+#include <faiss/IndexIVF.h>
+#include <faiss/impl/AuxIndexStructures.h>
+#include <faiss/impl/FaissException.h>
+#include <faiss/impl/HNSW.h>
+#include <faiss/index_factory.h>
+#include <faiss/index_io.h>
+
+namespace {
+
+enum Outcome : int32_t { DONE = 0, FAILED = 1, OUT_OF_MEMORY = 2 };
+
+// Of a size of its own: keeping an error must not fail for want of memory.
+char last_error[4096];
+
+void keep(const char* text) {
+    const size_t size = std::min(std::strlen(text), sizeof(last_error) - 1);
+    std::memcpy(last_error, text, size);
+    last_error[size] = 0;
+}
+
+// Runs `action`; what it throws becomes an outcome with a text.
+template <class Action>
+int32_t guarded(Action action) {
+    try {
+        action();
+        return DONE;
+    } catch (const std::bad_alloc&) {
+        return OUT_OF_MEMORY;
+    } catch (const faiss::FaissException& error) {
+        keep(error.msg.c_str());
+    } catch (const std::exception& error) {
+        keep(error.what());
+    } catch (...) {
+        keep("an exception without a text");
+    }
+    return FAILED;
+}
+
+struct Description {
+    int64_t dim;
+    int64_t docs;
+    int32_t metric;
+    int32_t is_trained;
+};
+
+using Listener = void (*)();
+
+// FAISS asks it in each iteration of k-means, and between blocks of exhaustive searches.
+struct Progress : faiss::InterruptCallback {
+    Listener listener;
+    explicit Progress(Listener listener) : listener(listener) {}
+    bool want_interrupt() override {
+        listener();
+        return false;
+    }
+};
+
+const char* error_text() {
+    return last_error;
+}
+
+int32_t make(const char* factory, int32_t dim, int32_t is_inner_product, faiss::Index** index) {
+    return guarded([&] {
+        const auto metric = is_inner_product ? faiss::METRIC_INNER_PRODUCT : faiss::METRIC_L2;
+        *index = faiss::index_factory(dim, factory, metric);
+    });
+}
+
+int32_t read(const char* path, faiss::Index** index) {
+    return guarded([&] { *index = faiss::read_index(path); });
+}
+
+int32_t write(const faiss::Index* index, const char* path) {
+    return guarded([&] { faiss::write_index(index, path); });
+}
+
+void free_index(faiss::Index* index) {
+    guarded([&] { delete index; });
+}
+
+void describe(const faiss::Index* index, Description* description) {
+    description->dim = index->d;
+    description->docs = index->ntotal;
+    description->metric = index->metric_type;
+    description->is_trained = index->is_trained;
+}
+
+int32_t train(faiss::Index* index, int64_t count, const float* vectors) {
+    return guarded([&] { index->train(count, vectors); });
+}
+
+int32_t add(faiss::Index* index, int64_t count, const float* vectors) {
+    return guarded([&] { index->add(count, vectors); });
+}
+
+int32_t search(
+        const faiss::Index* index,
+        int64_t count,
+        const float* queries,
+        int64_t k,
+        float* distances,
+        int64_t* labels) {
+    return guarded([&] { index->search(count, queries, k, distances, labels); });
+}
+
+int32_t set(faiss::Index* index, const char* name, double value) {
+    return guarded([&] { faiss::ParameterSpace().set_index_parameter(index, name, value); });
+}
+
+void use_threads(int32_t threads) {
+    omp_set_num_threads(threads);
+}
+
+void listen(Listener listener) {
+    guarded([&] {
+        faiss::InterruptCallback::instance.reset(listener ? new Progress(listener) : nullptr);
+    });
+}
+
+// Counted by graphs and inverted lists since the process began; exhaustive scans and re-ranking are not in it.
+uint64_t distance_computations() {
+    return faiss::hnsw_stats.ndis + faiss::indexIVF_stats.ndis;
+}
+
+struct Functions {
+    // Whether this was compiled for AVX2.
+    int32_t has_avx2;
+    const char* (*error_text)();
+    int32_t (*make)(const char*, int32_t, int32_t, faiss::Index**);
+    int32_t (*read)(const char*, faiss::Index**);
+    int32_t (*write)(const faiss::Index*, const char*);
+    void (*free_index)(faiss::Index*);
+    void (*describe)(const faiss::Index*, Description*);
+    int32_t (*train)(faiss::Index*, int64_t, const float*);
+    int32_t (*add)(faiss::Index*, int64_t, const float*);
+    int32_t (*search)(const faiss::Index*, int64_t, const float*, int64_t, float*, int64_t*);
+    int32_t (*set)(faiss::Index*, const char*, double);
+    void (*use_threads)(int32_t);
+    void (*listen)(Listener);
+    uint64_t (*distance_computations)();
+};
+
+const Functions functions = {
+#ifdef __AVX2__
+        1,
+#else
+        0,
+#endif
+        error_text, make, read, write, free_index, describe, train, add, search, set, use_threads, listen,
+        distance_computations,
+};
+
+} // namespace
+
+extern "C" const Functions* knnscope_faiss() {
+    return &functions;
+}

@@ -1,0 +1,307 @@
+//! Annoy's forest of random hyperplanes, built by arroy: an LMDB file with the docs and the trees. Unlike Annoy's, arroy's
+//! planes all go through the origin, whatever the metric.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use arroy::distances::{Cosine, DotProduct, Euclidean};
+use arroy::{Database, Distance, Reader, Writer};
+use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions, RoTxn};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{Docs, Index, NONE, Threads, normalise};
+use crate::compute::error::{Error, Result};
+use crate::compute::figures::{bytes, count, counted};
+use crate::compute::metric::Metric;
+use crate::job::Monitor;
+
+/// arroy's number of the only index in a file.
+const INDEX: u16 = 0;
+/// Docs that are added between two looks at the monitor.
+const BATCH: usize = 1024;
+/// The system's pages are no larger than this.
+const PAGE: u64 = 1 << 16;
+/// Searching maps a file of others; it cannot be larger.
+const LARGEST_FILE: u64 = 1 << 40;
+
+type Env = heed::Env<heed::WithoutTls>;
+
+/// A forest to build at `scratch`, of `trees` trees, in a file of at most `memory` bytes.
+///
+/// # Errors
+/// A file that cannot be made.
+pub fn plant<'a>(metric: Metric, dim: usize, plan: Plan<'a>) -> Result<Box<dyn Index + 'a>> {
+    Ok(match metric {
+        Metric::Cosine => Box::new(Forest::<Cosine>::plant(dim, plan)?),
+        Metric::Dot => Box::new(Forest::<DotProduct>::plant(dim, plan)?),
+        Metric::Euclidean => Box::new(Forest::<Euclidean>::plant(dim, plan)?),
+    })
+}
+
+/// Opens a file of arroy.
+///
+/// # Errors
+/// No file of arroy; one of another dim or metric.
+pub fn open(path: &Path, dim: usize, metric: Metric) -> Result<Box<dyn Index>> {
+    Ok(match metric {
+        Metric::Cosine => Box::new(Forest::<Cosine>::open(path, dim)?),
+        Metric::Dot => Box::new(Forest::<DotProduct>::open(path, dim)?),
+        Metric::Euclidean => Box::new(Forest::<Euclidean>::open(path, dim)?),
+    })
+}
+
+/// How to build a forest.
+pub struct Plan<'a> {
+    pub trees: usize,
+    pub seed: u64,
+    /// Most bytes of its file.
+    pub memory: u64,
+    /// A path beside which files may be made.
+    pub scratch: &'a Path,
+}
+
+/// A reader with its transaction. Both stay until the process ends, as the forest does: opening them takes longer than some
+/// queries.
+struct Opened<D: Distance> {
+    transaction: &'static RoTxn<'static, heed::WithoutTls>,
+    reader: &'static Reader<'static, D>,
+}
+
+struct Forest<D: Distance> {
+    env: Env,
+    database: Database<'static, D>,
+    dim: usize,
+    docs: usize,
+    trees: usize,
+    seed: u64,
+    memory: u64,
+    /// Where arroy may put what it builds meanwhile.
+    folder: PathBuf,
+    /// Of the built forest: what a query at a time is answered by.
+    opened: Option<Opened<D>>,
+    is_file: bool,
+    /// 0 for Annoy's own choice, k · trees.
+    search_k: usize,
+    threads: Threads,
+}
+
+fn failed(doing: &str, memory: u64) -> impl Fn(arroy::Error) -> Error + '_ {
+    move |error| match error {
+        arroy::Error::Heed(heed::Error::Mdb(heed::MdbError::MapFull)) => Error::Index {
+            what: format!(
+                "it needs more memory than it may take ({}). Raise --index-memory, or plant fewer trees",
+                bytes(memory)
+            ),
+        },
+        arroy::Error::BuildCancelled => Error::Cancelled,
+        error => Error::Index { what: format!("arroy could not {doing}: {error}") },
+    }
+}
+
+impl<D: Distance> Forest<D> {
+    fn plant(dim: usize, plan: Plan<'_>) -> Result<Self> {
+        // LMDB wants a folder beside the name. What a child that was killed leaves is removed by its ending.
+        let scratch = std::path::absolute(plan.scratch).map_err(Error::write(plan.scratch))?;
+        let path = scratch.with_extension("mdb.part");
+        let folder = path.parent().unwrap_or(&path).to_owned();
+        let size = (plan.memory.clamp(PAGE, LARGEST_FILE) / PAGE * PAGE) as usize;
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        // SAFETY: the file is this process's own and has no name from here on, so nobody else opens it; without
+        // syncing, a crash loses it, as it should.
+        let env = unsafe {
+            options.map_size(size).flags(EnvFlags::NO_SUB_DIR | EnvFlags::NO_LOCK | EnvFlags::NO_SYNC).open(&path)
+        };
+        let env = env.map_err(|error| failed("make its file", plan.memory)(error.into()))?;
+        // It lives on without a name, and goes with this process.
+        fs::remove_file(&path).map_err(Error::write(&path))?;
+        let database = env.write_txn().and_then(|transaction| {
+            env.create_databases_and_commit(transaction, |maker, transaction| -> heed::Result<_> {
+                maker.create_database(transaction, None).map(CommitOrAbort::<_, ()>::Commit)
+            })
+        });
+        let database = database.map_err(|error| failed("make its file", plan.memory)(error.into()))?.unwrap_commit();
+        let Plan { trees, seed, memory, .. } = plan;
+        let threads = Threads::ONE;
+        let (docs, search_k, opened, is_file) = (0, 0, None, false);
+        Ok(Self { env, database, dim, docs, trees, seed, memory, folder, opened, is_file, search_k, threads })
+    }
+
+    fn open(path: &Path, dim: usize) -> Result<Self> {
+        let wrong = |what: String| Error::Neighbours { what, path: path.to_owned() };
+        let size = fs::metadata(path).map_err(Error::read(path))?.len();
+        if size > LARGEST_FILE {
+            return Err(wrong(format!("is larger than the {} that are mapped", bytes(LARGEST_FILE))));
+        }
+        let damaged = |error: &dyn std::fmt::Display| {
+            wrong(format!("is no index of arroy, or a damaged one: {error}. Build it again"))
+        };
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        // SAFETY: it is only read, and a file that others change meanwhile can at most end this process, which is one
+        // of its own for that.
+        let env = unsafe {
+            let flags = EnvFlags::NO_SUB_DIR | EnvFlags::NO_LOCK | EnvFlags::READ_ONLY;
+            options.map_size((size.div_ceil(PAGE) * PAGE) as usize).flags(flags).open(path)
+        };
+        let env = env.map_err(|error| damaged(&error))?;
+        let transaction = env.read_txn().map_err(|error| damaged(&error))?;
+        let database = env.open_databases_and_commit(transaction, |opener, transaction| -> heed::Result<_> {
+            opener.open_database(transaction, None).map(CommitOrAbort::<_, ()>::Commit)
+        });
+        let database = database.map_err(|error| damaged(&error))?.unwrap_commit();
+        let database: Database<'static, D> = database.ok_or_else(|| damaged(&"it holds no database"))?;
+        let transaction = env.read_txn().map_err(|error| damaged(&error))?;
+        let reader = Reader::<D>::open(&transaction, INDEX, database).map_err(|error| match error {
+            arroy::Error::UnmatchingDistance { expected, received } => {
+                wrong(format!("was built for {expected}, not for {received}. Choose that metric, or build it again"))
+            }
+            error => damaged(&error),
+        })?;
+        if reader.dimensions() != dim {
+            return Err(wrong(format!(
+                "its vectors have {}, those of the docs {}. Choose the index of these docs",
+                counted(reader.dimensions(), "dimension", "dimensions"),
+                count(dim)
+            )));
+        }
+        let last = reader.item_ids().max().map_or(0, |last| last as usize + 1);
+        let (docs, trees) = (last, reader.n_trees());
+        drop(reader);
+        drop(transaction);
+        let (seed, memory, search_k, threads) = (0, size, 0, Threads::ONE);
+        let (folder, opened, is_file) = (PathBuf::new(), None, true);
+        Ok(Self { env, database, dim, docs, trees, seed, memory, folder, opened, is_file, search_k, threads })
+    }
+
+    /// Looks at `search_k` items, or at as many as Annoy does.
+    fn wanted(&self, k: usize) -> usize {
+        if self.search_k == 0 { k.saturating_mul(self.trees) } else { self.search_k }
+    }
+
+    fn open_for_good(&mut self) -> Result<Opened<D>> {
+        let failed = failed("read its file", self.memory);
+        let transaction = self.env.clone().static_read_txn().map_err(|error| failed(error.into()))?;
+        let transaction = &*Box::leak(Box::new(transaction));
+        let reader = Reader::<D>::open(transaction, INDEX, self.database).map_err(failed)?;
+        Ok(Opened { transaction, reader: Box::leak(Box::new(reader)) })
+    }
+}
+
+/// Answers some queries.
+fn answer<D: Distance>(
+    reader: &Reader<'_, D>,
+    transaction: &RoTxn<'_, heed::WithoutTls>,
+    queries: &[f32],
+    wanted: usize,
+    (ids, k): (&mut [u32], usize),
+) -> Result<()> {
+    for (query, ids) in queries.chunks_exact(reader.dimensions()).zip(ids.chunks_exact_mut(k)) {
+        let mut asked = reader.nns(k);
+        if let Some(wanted) = NonZeroUsize::new(wanted) {
+            asked.search_k(wanted);
+        }
+        let found = asked.by_vector(transaction, query).map_err(failed("search", 0))?;
+        ids.fill(NONE);
+        ids.iter_mut().zip(&found).for_each(|(id, (item, _))| *id = *item);
+    }
+    Ok(())
+}
+
+impl<D: Distance> Index for Forest<D> {
+    fn build(&mut self, docs: Docs<'_>, _order: &[u32], monitor: &Monitor) -> Result<()> {
+        if self.is_file {
+            return Ok(());
+        }
+        let failed = failed("build", self.memory);
+        monitor.begin("adding docs", "docs", docs.count as u64);
+        let mut transaction = self.env.write_txn().map_err(|error| failed(error.into()))?;
+        let mut writer = Writer::<D>::new(self.database, INDEX, self.dim);
+        writer.set_tmpdir(&self.folder);
+        let mut values = Vec::with_capacity(self.dim);
+        for first in (0..docs.count).step_by(BATCH) {
+            let rows = first..(first + BATCH).min(docs.count);
+            for row in rows.clone() {
+                values.clear();
+                values.extend_from_slice(docs.file.row(row));
+                if docs.metric == Metric::Cosine {
+                    normalise(&mut values, self.dim);
+                }
+                writer.add_item(&mut transaction, row as u32, &values).map_err(&failed)?;
+            }
+            monitor.advance(rows.len() as u64)?;
+        }
+        monitor.begin("planting trees", "steps", 0);
+        let mut random = StdRng::seed_from_u64(self.seed);
+        writer
+            .builder(&mut random)
+            .n_trees(self.trees)
+            .cancel(|| monitor.check().is_err())
+            // It is told when a step begins. Whoever cancels is heard above.
+            .progress(|_| {
+                monitor.advance(1).ok();
+            })
+            .build(&mut transaction)
+            .map_err(&failed)?;
+        transaction.commit().map_err(|error| failed(error.into()))?;
+        self.docs = docs.count;
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, value: u64) -> Result<()> {
+        if name != "search_k" {
+            return Err(Error::Parameter { name: "index", expected: "search_k".to_owned(), found: name.to_owned() });
+        }
+        self.search_k = value as usize;
+        Ok(())
+    }
+
+    fn use_threads(&mut self, threads: usize) -> Result<()> {
+        self.threads = Threads::new(threads)?;
+        Ok(())
+    }
+
+    fn search(&mut self, _first: usize, queries: &[f32], k: usize, ids: &mut [u32]) -> Result<()> {
+        let normal;
+        let queries = if D::name() == Cosine::name() {
+            let mut values = queries.to_vec();
+            normalise(&mut values, self.dim);
+            normal = values;
+            &normal[..]
+        } else {
+            queries
+        };
+        let wanted = self.wanted(k);
+        if self.threads.is_one() {
+            let opened = match self.opened.take() {
+                Some(opened) => opened,
+                None => self.open_for_good()?,
+            };
+            let outcome = answer(opened.reader, opened.transaction, queries, wanted, (ids, k));
+            self.opened = Some(opened);
+            return outcome;
+        }
+        let (env, database, memory) = (&self.env, self.database, self.memory);
+        let some = |queries: &[f32], ids: &mut [u32]| {
+            let failed = failed("read its file", memory);
+            let transaction = env.read_txn().map_err(|error| failed(error.into()))?;
+            let reader = Reader::<D>::open(&transaction, INDEX, database).map_err(failed)?;
+            answer(&reader, &transaction, queries, wanted, (ids, k)).map(|()| 0)
+        };
+        self.threads.answer((queries, self.dim), (ids, k), some).map(drop)
+    }
+
+    fn len(&self) -> usize {
+        self.docs
+    }
+
+    fn mapped_bytes(&self) -> u64 {
+        self.env.real_disk_size().unwrap_or(0)
+    }
+
+    fn save(&mut self, path: &Path) -> Result<bool> {
+        let saved = self.env.copy_to_path(path, CompactionOption::Enabled);
+        saved.map_err(|error| failed("write its file", self.memory)(error.into()))?;
+        Ok(true)
+    }
+}
