@@ -20,7 +20,8 @@ fn ask(flags: &[&str]) -> Result<Vec<u8>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let target = std::env::var("TARGET").expect("cargo tells the target");
     let told = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &target])
+        .args(["metadata", "--manifest-path", "../../Cargo.toml"])
+        .args(["--format-version", "1", "--locked", "--filter-platform", &target])
         .args(flags)
         .output()
         .map_err(|error| error.to_string())?;
