@@ -68,7 +68,7 @@ fn indexes_are_run_looked_at_saved_and_opened_again() {
     {
         save(&mut window, "Save scores…", name, begins);
     }
-    assert_eq!(window.sees("all of 40 frames"), false);
+    assert!(!window.sees("all of 40 frames"));
     window.click("All queries");
     assert!(window.sees("all of 40 frames"));
     // It starts with the first frame, and goes on by itself.
