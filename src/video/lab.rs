@@ -99,7 +99,7 @@ impl Tradeoff {
         let at = |place: &Place| (panel.x(place.recall.1), panel.y(place.speed));
         if front.len() > 1 {
             let points = front.iter().map(|place| at(place)).collect();
-            sheet.items.push(Item::Line { points, width: (2.0 * unit).max(1.0), color: inks.band });
+            sheet.items.push(Item::Line { points, width: (2.0 * unit).max(1.0), color: inks.rule_strong });
         }
         let color = |place: &Place| match (marked == Some(place.line), place.is_on_front) {
             (true, _) => inks.attention,
@@ -212,12 +212,12 @@ pub fn scores_scene(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Sc
     };
     let wanted = |panel: &Panel| (((panel.right - panel.left) / (130.0 * unit)) as usize).clamp(2, 10);
     sheet.panel_axes(&panel, (scores.axis, "% of exact"), (wanted(&panel), 4), false);
-    bars(&mut sheet, &panel, frame, scores, [inks.band, inks.attention]);
+    bars(&mut sheet, &panel, frame, scores, [inks.exact, inks.attention]);
     legend(
         &mut sheet,
         panel.right,
         80.0 * unit,
-        &[(inks.band, "exact"), (inks.ink, "found"), (inks.attention, "lost")],
+        &[(inks.exact, "exact"), (inks.ink, "found"), (inks.attention, "lost")],
     );
     let ranks = scores.lost_by_rank.len();
     let across = (width - left - 40.0 * unit) / 2.0;
