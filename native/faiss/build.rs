@@ -9,7 +9,21 @@ use std::path::{Path, PathBuf};
 mod sources;
 
 /// Levels with what they ask the compiler for; `lib.rs` lists the same.
-const LEVELS: [(&str, &[&str]); 2] = [("baseline", &[]), ("avx2", &["-mavx2", "-mfma", "-mf16c", "-mpopcnt"])];
+const LEVELS: [(&str, &[&str]); 3] = [
+    ("baseline", &[]),
+    ("avx2", &["-mavx2", "-mfma", "-mf16c", "-mpopcnt"]),
+    (
+        "avx512",
+        &[
+            "-mavx2", "-mfma", "-mf16c", "-mpopcnt", "-mavx512f", "-mavx512cd", "-mavx512vl", "-mavx512dq", "-mavx512bw",
+        ],
+    ),
+];
+/// Beginnings of files that no search spends time in: reading, writing, naming, kinds of indexes that bits are in.
+const COLD: [&str; 16] = [
+    "AutoTune", "Clustering", "IVFlib", "IndexBinary", "IndexIDMap", "IndexLattice", "IndexReplicas", "IndexShards",
+    "InvertedListsIO", "MatrixStats", "MetaIndexes", "NeuralNet", "OnDisk", "clone_index", "index_", "lattice_",
+];
 
 fn main() {
     for file in ["build.rs", "shim.cpp", "exported.map", "../sources.rs"] {
@@ -21,27 +35,58 @@ fn main() {
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo tells where to build"));
     let root = sources::package_folder("faiss-sys").join("faiss");
-    let mut files = vec![PathBuf::from("shim.cpp")];
+    let mut files = Vec::new();
     collect(&root.join("faiss"), &mut files);
+    let (cold_files, hot_files): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|file| {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        COLD.iter().any(|beginning| name.starts_with(beginning))
+    });
     for (level, flags) in LEVELS {
         let library = out.join(format!("libfaiss-{level}.so"));
         if level != "baseline" && !is_x86 {
             std::fs::write(&library, []).expect("OUT_DIR can be written");
             continue;
         }
-        let mut build = cc::Build::new();
-        build.cpp(true).std("c++17").pic(true).warnings(false).cargo_warnings(false).cargo_metadata(false);
-        build.include(&root).files(&files).out_dir(out.join(level));
-        build.define("FINTEGER", "int").define("NDEBUG", None).flag("-fopenmp");
-        flags.iter().for_each(|flag| {
-            build.flag(flag);
-        });
+        let compiler = |opt_level: u32| {
+            let mut build = cc::Build::new();
+            build.cpp(true).std("c++17").pic(true).warnings(false).cargo_warnings(false).cargo_metadata(false);
+            build.include(&root).out_dir(out.join(level)).opt_level(opt_level);
+            build.define("FINTEGER", "int").define("NDEBUG", None).flag("-fopenmp");
+            flags.iter().for_each(|flag| {
+                build.flag(flag);
+            });
+            build
+        };
         // Registers that 4-bit codes are scanned in are imitated on old x86: more than -O1 costs minutes of building there.
         let is_old = is_x86 && level == "baseline";
-        build.opt_level(if is_release && !is_old { 3 } else { 1 });
-        let objects = build.compile_intermediates();
+        let hot = compiler(if is_release && !is_old { 3 } else { 1 });
+        let mut objects = vec![];
+        for (build, files) in [(&hot, &hot_files), (&compiler(1), &cold_files)] {
+            objects.extend(compile_once(build, files, &out.join(level)));
+        }
+        let build = hot.clone();
+        objects.extend(hot.clone().file("shim.cpp").compile_intermediates());
         link(&build, &objects, &library);
     }
+}
+
+/// Compiles `files`, or takes what was compiled of them with the same compiler and flags before: it takes minutes, and what
+/// changes is the shim.
+fn compile_once(build: &cc::Build, files: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
+    let command = format!("{:?} {files:?}", build.get_compiler().to_command());
+    let stamp = folder.join(format!("compiled-{}", files.len()));
+    let known = std::fs::read_to_string(&stamp).unwrap_or_default();
+    let mut lines = known.lines();
+    let objects = |lines: std::str::Lines<'_>| -> Vec<PathBuf> { lines.map(PathBuf::from).collect() };
+    if lines.next() == Some(&command) && lines.clone().all(|object| Path::new(object).is_file()) {
+        return objects(lines);
+    }
+    // It tells of what is whole, so it goes before anything is overwritten.
+    std::fs::remove_file(&stamp).ok();
+    let made = build.clone().files(files).compile_intermediates();
+    let list: Vec<String> = made.iter().map(|object| object.display().to_string()).collect();
+    std::fs::write(&stamp, format!("{command}\n{}\n", list.join("\n"))).expect("OUT_DIR can be written");
+    made
 }
 
 /// The C++ files of the library itself, without those for GPUs, for Python and for users to include.

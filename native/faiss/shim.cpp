@@ -3,13 +3,18 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <new>
+#include <vector>
 
 #include <omp.h>
 
 #include <faiss/AutoTune.h>
 #include <faiss/Index.h>
+#include <faiss/IVFlib.h>
 #include <faiss/IndexIVF.h>
+#include <faiss/IndexPreTransform.h>
+#include <faiss/IndexRefine.h>
 #include <faiss/impl/AuxIndexStructures.h>
 #include <faiss/impl/FaissException.h>
 #include <faiss/impl/HNSW.h>
@@ -133,9 +138,60 @@ uint64_t distance_computations() {
     return faiss::hnsw_stats.ndis + faiss::indexIVF_stats.ndis;
 }
 
+// Inverted lists by the cells of a coarse quantiser; 0 where there are none.
+int64_t cells(const faiss::Index* index) {
+    const auto* ivf = faiss::ivflib::try_extract_index_ivf(index);
+    return ivf ? int64_t(ivf->nlist) : 0;
+}
+
+int32_t centroids(const faiss::Index* index, float* vectors) {
+    return guarded([&] {
+        const auto* ivf = faiss::ivflib::extract_index_ivf(index);
+        if (ivf->quantizer->d != index->d) {
+            throw faiss::FaissException("the cells are of another dim than the vectors");
+        }
+        ivf->quantizer->reconstruct_n(0, ivf->nlist, vectors);
+    });
+}
+
+// The `probes` nearest cells of each vector, as a search would probe them.
+int32_t cells_of(const faiss::Index* index, int64_t count, const float* vectors, int64_t probes, int64_t* found) {
+    return guarded([&] {
+        const auto* ivf = faiss::ivflib::extract_index_ivf(index);
+        if (const auto* refined = dynamic_cast<const faiss::IndexRefine*>(index)) {
+            index = refined->base_index;
+        }
+        std::unique_ptr<const float[]> turned;
+        if (const auto* before = dynamic_cast<const faiss::IndexPreTransform*>(index)) {
+            const float* changed = before->apply_chain(count, vectors);
+            if (changed != vectors) {
+                turned.reset(changed);
+            }
+            vectors = changed;
+        }
+        std::vector<float> distances(count * probes);
+        ivf->quantizer->search(count, vectors, probes, distances.data(), found);
+    });
+}
+
+// The cell of each doc with a label below `count`.
+int32_t docs_cells(const faiss::Index* index, int64_t count, int64_t* found) {
+    return guarded([&] {
+        const auto* lists = faiss::ivflib::extract_index_ivf(index)->invlists;
+        for (size_t list = 0; list < lists->nlist; list++) {
+            faiss::InvertedLists::ScopedIds labels(lists, list);
+            for (size_t at = 0; at < lists->list_size(list); at++) {
+                if (labels[at] >= 0 && labels[at] < count) {
+                    found[labels[at]] = int64_t(list);
+                }
+            }
+        }
+    });
+}
+
 struct Functions {
-    // Whether this was compiled for AVX2.
-    int32_t has_avx2;
+    // What this was compiled for: 0 any CPU, 1 AVX2, 2 AVX-512.
+    int32_t level;
     const char* (*error_text)();
     int32_t (*make)(const char*, int32_t, int32_t, faiss::Index**);
     int32_t (*read)(const char*, faiss::Index**);
@@ -149,16 +205,22 @@ struct Functions {
     void (*use_threads)(int32_t);
     void (*listen)(Listener);
     uint64_t (*distance_computations)();
+    int64_t (*cells)(const faiss::Index*);
+    int32_t (*centroids)(const faiss::Index*, float*);
+    int32_t (*cells_of)(const faiss::Index*, int64_t, const float*, int64_t, int64_t*);
+    int32_t (*docs_cells)(const faiss::Index*, int64_t, int64_t*);
 };
 
 const Functions functions = {
-#ifdef __AVX2__
+#if defined(__AVX512F__)
+        2,
+#elif defined(__AVX2__)
         1,
 #else
         0,
 #endif
         error_text, make, read, write, free_index, describe, train, add, search, set, use_threads, listen,
-        distance_computations,
+        distance_computations, cells, centroids, cells_of, docs_cells,
 };
 
 } // namespace

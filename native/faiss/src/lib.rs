@@ -1,4 +1,4 @@
-//! FAISS, compiled once for every CPU and once for those with AVX2, both embedded and loaded at run time.
+//! FAISS, compiled once for every CPU, once for those with AVX2 and once for those with AVX-512, all embedded and loaded at run time.
 //!
 //! Nothing of FAISS, OpenBLAS or OpenMP is in a process that has not called [`Library::load`]. What FAISS does to a
 //! process when it is given a damaged file (abort, endless loops) is not prevented here: use it in one of its own.
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libfaiss-baseline.so"));
 const AVX2: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libfaiss-avx2.so"));
+const AVX512: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libfaiss-avx512.so"));
 
 /// The CPU that a library was compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub enum Level {
     Baseline,
     /// x86-64 with AVX2, FMA, F16C and POPCNT.
     Avx2,
+    /// x86-64 with these and AVX-512 F, CD, VL, DQ and BW.
+    Avx512,
 }
 
 impl Level {
@@ -30,7 +33,15 @@ impl Level {
     pub fn best() -> Self {
         let is_new = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         let has_rest = is_x86_feature_detected!("f16c") && is_x86_feature_detected!("popcnt");
-        if is_new && has_rest { Self::Avx2 } else { Self::Baseline }
+        let has_wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512cd");
+        let has_rest_of_wide = is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512bw");
+        match (is_new && has_rest, has_wide && has_rest_of_wide) {
+            (true, true) => Self::Avx512,
+            (true, false) => Self::Avx2,
+            (false, _) => Self::Baseline,
+        }
     }
 
     /// The best that this machine can run.
@@ -101,7 +112,7 @@ struct Opaque {
 /// `Functions` of `shim.cpp`, field by field.
 #[repr(C)]
 struct Functions {
-    has_avx2: i32,
+    level: i32,
     error_text: unsafe extern "C" fn() -> *const c_char,
     make: unsafe extern "C" fn(*const c_char, i32, i32, *mut *mut Opaque) -> i32,
     read: unsafe extern "C" fn(*const c_char, *mut *mut Opaque) -> i32,
@@ -115,6 +126,10 @@ struct Functions {
     use_threads: unsafe extern "C" fn(i32),
     listen: unsafe extern "C" fn(Option<extern "C" fn()>),
     distance_computations: unsafe extern "C" fn() -> u64,
+    cells: unsafe extern "C" fn(*const Opaque) -> i64,
+    centroids: unsafe extern "C" fn(*const Opaque, *mut f32) -> i32,
+    cells_of: unsafe extern "C" fn(*const Opaque, i64, *const f32, i64, *mut i64) -> i32,
+    docs_cells: unsafe extern "C" fn(*const Opaque, i64, *mut i64) -> i32,
 }
 
 /// Steps of training since the process began.
@@ -149,6 +164,7 @@ impl Library {
         let bytes = match level.min(Level::best()) {
             Level::Baseline => BASELINE,
             Level::Avx2 => AVX2,
+            Level::Avx512 => AVX512,
         };
         let said = |what: &dyn fmt::Display| Error::Said(format!("FAISS could not be loaded: {what}"));
         let flags = rustix::fs::MemfdFlags::CLOEXEC;
@@ -177,7 +193,11 @@ impl Library {
 
     /// What it was compiled for.
     pub fn level(self) -> Level {
-        if self.functions.has_avx2 != 0 { Level::Avx2 } else { Level::Baseline }
+        match self.functions.level {
+            0 => Level::Baseline,
+            1 => Level::Avx2,
+            _ => Level::Avx512,
+        }
     }
 
     fn outcome(self, code: i32) -> Result<(), Error> {
@@ -340,6 +360,56 @@ impl Index {
         // SAFETY: the name ends with 0.
         let code = unsafe { (self.library.functions.set)(self.pointer.as_ptr(), name.as_ptr(), value) };
         self.library.outcome(code)
+    }
+
+    /// Cells of its inverted lists; 0 where it has none.
+    pub fn cells(&self) -> usize {
+        // SAFETY: the index lives.
+        usize::try_from(unsafe { (self.library.functions.cells)(self.pointer.as_ptr()) }).unwrap_or(0)
+    }
+
+    /// The centroids of its cells, cells × dim, row-major, as its coarse quantiser has them: behind a rotation, if the index
+    /// begins with one, and of another dim then.
+    ///
+    /// # Errors
+    /// An index without cells; a quantiser that cannot tell.
+    pub fn centroids(&self) -> Result<Vec<f32>, Error> {
+        let dim = usize::try_from(self.description().dim).unwrap_or(0);
+        let mut centroids = vec![0.0; self.cells() * dim];
+        // SAFETY: there is place for all cells; the function refuses another dim.
+        let code = unsafe { (self.library.functions.centroids)(self.pointer.as_ptr(), centroids.as_mut_ptr()) };
+        self.library.outcome(code)?;
+        Ok(centroids)
+    }
+
+    /// The `probes` cells that its coarse quantiser finds nearest to each of `vectors` (row-major), in the order in which a
+    /// search probes them: vectors × probes, −1 where there are fewer.
+    ///
+    /// # Errors
+    /// An index without cells; what FAISS says.
+    pub fn cells_of(&self, vectors: &[f32], probes: usize) -> Result<Vec<i64>, Error> {
+        let count = self.count(vectors)?;
+        let answers = (count as usize).checked_mul(probes).filter(|_| probes > 0);
+        let mut cells = vec![-1; answers.ok_or_else(|| Error::Said(format!("{probes} probes are out of range")))?];
+        let (index, functions) = (self.pointer.as_ptr(), self.library.functions);
+        // SAFETY: the vectors are there, and so is place for the cells of each.
+        let code =
+            unsafe { (functions.cells_of)(index, count, vectors.as_ptr(), probes as i64, cells.as_mut_ptr()) };
+        self.library.outcome(code)?;
+        Ok(cells)
+    }
+
+    /// The cell whose list holds each label, −1 for labels that no list holds.
+    ///
+    /// # Errors
+    /// An index without cells.
+    pub fn docs_cells(&self) -> Result<Vec<i64>, Error> {
+        let docs = self.description().docs;
+        let mut cells = vec![-1; usize::try_from(docs).unwrap_or(0)];
+        // SAFETY: there is place for all docs; labels beyond are left out.
+        let code = unsafe { (self.library.functions.docs_cells)(self.pointer.as_ptr(), docs, cells.as_mut_ptr()) };
+        self.library.outcome(code)?;
+        Ok(cells)
     }
 
     /// Writes the index to a file.

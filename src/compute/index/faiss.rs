@@ -63,7 +63,8 @@ fn failed(doing: &str) -> impl FnOnce(Told) -> Error + '_ {
 fn library() -> Result<Library> {
     let level = match Level::detected() {
         Level::Scalar => faiss_library::Level::Baseline,
-        Level::Avx2 | Level::Avx512 => faiss_library::Level::Avx2,
+        Level::Avx2 => faiss_library::Level::Avx2,
+        Level::Avx512 => faiss_library::Level::Avx512,
     };
     Library::load(level).map_err(|error| Error::Index { what: error.to_string() })
 }
@@ -335,7 +336,7 @@ mod tests {
     fn every_level_answers() {
         let vectors: Vec<f32> = (0..4000).map(|place| ((place * 7919) % 1009) as f32).collect();
         let mut answers = Vec::new();
-        for level in [faiss_library::Level::Baseline, faiss_library::Level::Avx2] {
+        for level in [faiss_library::Level::Baseline, faiss_library::Level::Avx2, faiss_library::Level::Avx512] {
             let library = Library::load(level).expect("loads");
             assert_eq!(library.level(), level.min(faiss_library::Level::best()));
             let mut index = library.make("IVF8,Flat", 8, Kind::L2).expect("a factory string");
