@@ -4,6 +4,7 @@
 
 pub mod encoder;
 pub mod export;
+pub mod finding;
 pub mod fonts;
 pub mod lab;
 pub mod palette;
