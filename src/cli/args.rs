@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::studies::by_rank::RanksArgs;
 use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
@@ -236,6 +237,8 @@ pub enum IndexCommand {
     Show(IndexShowArgs),
     /// List the families of indexes with their parameters.
     Families,
+    /// Study what a contestant lost by rank: the nearest neighbour, the second, and so on.
+    Ranks(RanksArgs),
 }
 
 /// What all contestants are asked.

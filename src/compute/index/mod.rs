@@ -7,6 +7,7 @@
 
 pub mod annoy;
 pub mod baselines;
+pub mod by_rank;
 pub mod candidate;
 #[cfg(feature = "faiss")]
 pub mod faiss;
