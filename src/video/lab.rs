@@ -202,6 +202,27 @@ pub fn lost_in_words(scores: &Scores, place: Option<usize>) -> String {
     format!("{queries}: {} of {} exact neighbours lost ({})", count(lost), count(all), percent(lost, all))
 }
 
+/// Where the lower plots of [`scores_scene`] begin.
+fn middle_of(canvas: Canvas) -> f32 {
+    (canvas.height as f32 * 0.6).round()
+}
+
+/// Where the scores stand in [`scores_scene`].
+pub fn scores_panel(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Panel {
+    let unit = canvas.unit;
+    // Of all frames if one of them is shown, so that the axis holds; of all queries beside chosen ones.
+    let holds = place.is_some() || scores.beside.is_some();
+    let highest = if holds { scores.highest() } else { scores.all.highest() };
+    Panel {
+        left: (132.0 * unit).round(),
+        right: (canvas.width as f32 - 40.0 * unit).round(),
+        top: (116.0 * unit).round(),
+        bottom: middle_of(canvas) - 40.0 * unit,
+        x: (scores.bins.edge(0), scores.bins.edge(scores.bins.count())),
+        y: (0.0, highest * 1.06),
+    }
+}
+
 /// Exact and found scores over each other, lost ones before them, and below what was lost by rank. `place`: of a frame;
 /// all queries without. The axes are the same in all frames.
 pub fn scores_scene(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Scene {
@@ -212,16 +233,8 @@ pub fn scores_scene(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Sc
     let left = (132.0 * unit).round();
     let told = lost_in_words(scores, place);
     heading(&mut sheet, left, &scores.title, &told);
-    let middle = (height * 0.6).round();
-    let panel = Panel {
-        left,
-        right: (width - 40.0 * unit).round(),
-        top: (116.0 * unit).round(),
-        bottom: middle - 40.0 * unit,
-        x: (scores.bins.edge(0), scores.bins.edge(scores.bins.count())),
-        // Of all frames if one of them is shown, so that the axis holds.
-        y: (0.0, if place.is_some() || scores.beside.is_some() { scores.highest() } else { scores.all.highest() } * 1.06),
-    };
+    let middle = middle_of(canvas);
+    let panel = scores_panel(scores, place, canvas);
     let wanted = |panel: &Panel| (((panel.right - panel.left) / (130.0 * unit)) as usize).clamp(2, 10);
     sheet.panel_axes(&panel, (scores.axis, "% of exact"), (wanted(&panel), 4), false);
     bars(&mut sheet, &panel, frame, scores, [inks.exact, inks.attention]);

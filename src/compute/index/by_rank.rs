@@ -124,8 +124,7 @@ impl Cells {
     fn of(judged: &Judged, truth: &Truth, deepest: usize, params: RanksParams) -> Self {
         let RanksParams { together, relative, .. } = params;
         let (queries, width) = (judged.queries(), deepest.div_ceil(together));
-        let ranks: Vec<f64> =
-            (0..width).map(|place| (deepest - place * together).min(together) as f64).collect();
+        let ranks: Vec<f64> = (0..width).map(|place| (deepest - place * together).min(together) as f64).collect();
         let mut hits: Vec<f64> = ranks.iter().copied().cycle().take(queries * width).collect();
         let (mut gaps, mut seen) = (vec![0.0; queries * width], vec![0.0; queries * width]);
         let mut lost = Vec::new();
@@ -271,7 +270,8 @@ mod tests {
     #[test]
     fn the_last_place_may_have_fewer_ranks_and_may_be_empty() {
         let (judged, truth) = line(&[&[0, 1, NONE], &[0, 1, NONE]]);
-        let (found, gaps) = Cells::of(&judged, &truth, 3, told(2, false)).means(&Monitor::new()).expect("not cancelled");
+        let (found, gaps) =
+            Cells::of(&judged, &truth, 3, told(2, false)).means(&Monitor::new()).expect("not cancelled");
         assert_eq!((found[0].mean, found[1].mean), (1.0, 0.0));
         assert_eq!((gaps[0].map(|gap| gap.mean), gaps[1]), (Some(0.0), None));
     }

@@ -8,8 +8,8 @@ use super::super::palette::Color;
 use super::super::panel::{Canvas, Panel};
 use super::super::scene::{Item, Scene, Sheet};
 use crate::compute::figures::{count, counted, percent};
-use crate::compute::index::judge::Mean;
 use crate::compute::index::by_rank::{Rank, Ranks};
+use crate::compute::index::judge::Mean;
 use crate::compute::table::{Column, Table};
 
 /// Bars of the queries' recall, at most.
@@ -64,7 +64,9 @@ fn notes(ranks: &Ranks) -> Vec<String> {
         ));
         let is_clear = first.found.low > last.found.high || last.found.low > first.found.high;
         if !is_clear {
-            notes.push("Their bands overlap: near and far neighbours are lost alike, as far as these queries tell.".to_owned());
+            notes.push(
+                "Their bands overlap: near and far neighbours are lost alike, as far as these queries tell.".to_owned(),
+            );
         }
     }
     let queries = ranks.recall_of.len();
@@ -120,12 +122,7 @@ impl Drawing for ByRank {
         let (unit, inks) = (canvas.unit, canvas.look.inks());
         let (width, height) = (canvas.width as f32, canvas.height as f32);
         let left = (132.0 * unit).round();
-        heading(
-            &mut sheet,
-            left,
-            &format!("Found by rank: {}", ranks.title),
-            "bands: 95 % of resampled queries",
-        );
+        heading(&mut sheet, left, &format!("Found by rank: {}", ranks.title), "bands: 95 % of resampled queries");
         let deepest = ranks.ranks.last().map_or(1, |rank| rank.last) as f64;
         let lowest = ranks.ranks.iter().map(|rank| rank.found.low * 100.0).fold(100.0, f64::min);
         let highest = ranks.ranks.iter().filter_map(|rank| rank.gap).map(|gap| gap.high).fold(0.0, f64::max);
@@ -142,7 +139,9 @@ impl Drawing for ByRank {
         let gap = panel(left + across + 66.0 * unit, (0.0, if highest > 0.0 { highest * 1.08 } else { 1.0 }));
         let rows = ((found.bottom - found.top) / (80.0 * unit)).clamp(2.0, 6.0) as usize;
         let wanted = (((found.right - found.left) / (130.0 * unit)) as usize).clamp(2, 10);
-        for (panel, name) in [(&found, "% found"), (&gap, if ranks.relative { "mean relative gap" } else { "mean gap" })] {
+        for (panel, name) in
+            [(&found, "% found"), (&gap, if ranks.relative { "mean relative gap" } else { "mean gap" })]
+        {
             sheet.panel_axes(panel, ("rank of the exact neighbour", name), (wanted, rows), true);
         }
         let shares = ranks.ranks.iter().map(|rank| {
@@ -272,14 +271,17 @@ mod tests {
             docs: queries.clone(),
             queries,
         };
-        let ranks = vec![rank(1, 1.0, Some(0.0), vec![]), rank(3, 0.5, Some(0.25), vec![7]), rank(5, 0.0, None, vec![7, 9])];
+        let ranks =
+            vec![rank(1, 1.0, Some(0.0), vec![]), rank(3, 0.5, Some(0.25), vec![7]), rank(5, 0.0, None, vec![7, 9])];
         let recall = flat(recall_of.iter().sum::<f64>() / recall_of.len() as f64);
         Ranks { title: "a".to_owned(), k, relative: false, ranks, recall, recall_of }
     }
 
     #[test]
     fn every_query_is_in_one_bar_and_bars_end_with_all() {
-        for (k, right) in [(3, vec![0, 3, 3]), (100, vec![12, 55, 100]), (100, vec![100, 100]), (1, vec![0, 1]), (1000, vec![0, 999])] {
+        for (k, right) in
+            [(3, vec![0, 3, 3]), (100, vec![12, 55, 100]), (100, vec![100, 100]), (1, vec![0, 1]), (1000, vec![0, 999])]
+        {
             let picture = ByQuery::of(&some(right.iter().map(|&right| right as f64 / k as f64).collect(), k));
             assert_eq!(picture.counts.iter().sum::<usize>(), right.len(), "k = {k}");
             assert!(picture.counts.len() <= BARS && picture.edge(picture.counts.len()) > 1.0, "k = {k}");
@@ -297,7 +299,14 @@ mod tests {
         assert_eq!(finding.links[2].name, "lost at ranks 5 to 6");
         assert_eq!(finding.links[2].queries, [7, 9]);
         assert_eq!(finding.table.rows[2][5], None, "no gap where nothing was found");
-        assert!(finding.notes.iter().any(|note| note == "Of the neighbours of ranks 1 to 2, 100.00 % were found; of ranks 5 to 6, 0.00 %."), "{:?}", finding.notes);
+        assert!(
+            finding
+                .notes
+                .iter()
+                .any(|note| note == "Of the neighbours of ranks 1 to 2, 100.00 % were found; of ranks 5 to 6, 0.00 %."),
+            "{:?}",
+            finding.notes
+        );
         let (panel, values) = finding.pictures[1].drawing.brush(Canvas::FILE).expect("can be brushed");
         assert_eq!(values, [0.5, 1.0]);
         assert!(panel.x.0 < 0.5 && panel.x.1 > 1.0);

@@ -69,6 +69,12 @@ pub enum Kind {
     Choice(&'static [&'static str]),
 }
 
+impl Kind {
+    pub fn is_choice(self) -> bool {
+        matches!(self, Self::Choice(_))
+    }
+}
+
 /// What was typed into the fields of a study.
 pub struct Values<'a> {
     fields: &'static [Field],
@@ -161,7 +167,8 @@ mod tests {
     fn numbers_are_read_as_people_type_them() {
         const FIELDS: &[Field] =
             &[Field { name: "deepest", label: "Ranks", default: "", hint: "h", kind: Kind::Text("all") }];
-        for (text, read) in [("", Ok(None)), (" 1,000 ", Ok(Some(1000))), ("-3", Err("found -3")), ("x", Err("whole"))] {
+        for (text, read) in [("", Ok(None)), (" 1,000 ", Ok(Some(1000))), ("-3", Err("found -3")), ("x", Err("whole"))]
+        {
             let texts = [text.to_owned()];
             match (Values::new(FIELDS, &texts).whole("deepest"), read) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
