@@ -5,6 +5,7 @@ mod command_line;
 mod exactness;
 mod golden;
 mod index_lab;
+mod lab_studies;
 mod lab_window;
 mod layering;
 mod real_window;
