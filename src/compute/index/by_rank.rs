@@ -150,7 +150,7 @@ impl Cells {
     fn means(&self, monitor: &Monitor) -> Result<(Vec<Mean>, Vec<Option<Mean>>)> {
         let all = self.weighed(&vec![1.0; self.queries]);
         monitor.begin("resampling queries", "resamples", RESAMPLES as u64);
-        let resample = |resample: usize| {
+        let resample = |resample: usize| -> Result<(Vec<f64>, Vec<f64>)> {
             let mut random = Random::stream(0x7261_6e6b, resample as u64);
             let mut weights = vec![0.0; self.queries];
             for _ in 0..self.queries {

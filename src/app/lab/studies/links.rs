@@ -6,7 +6,7 @@ use egui::{FontFamily, FontId, RichText, Sense};
 use super::super::super::App;
 use super::super::super::command::Command;
 use super::super::super::fields::heading;
-use super::super::super::theme::Theme;
+use super::super::super::theme::{self, Theme};
 use super::super::LabCommand;
 use super::StudyCommand;
 use super::state::{Listed, PAGE, Side};
@@ -20,7 +20,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) -> bool {
     heading(ui, &app.theme, "FINDING");
     let most = ui.available_height() * 0.4;
     egui::ScrollArea::vertical().id_salt("finding notes").max_height(most).auto_shrink([false, true]).show(ui, |ui| {
-        let title = RichText::new(&found.finding.title).family(super::super::super::theme::medium());
+        let title = RichText::new(&found.finding.title).family(theme::medium());
         ui.add(egui::Label::new(title).wrap().selectable(true));
         ui.spacing_mut().item_spacing.y = 5.0;
         for note in &found.finding.notes {
@@ -36,7 +36,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) -> bool {
 }
 
 fn lists(app: &mut App, ui: &mut egui::Ui) {
-    let App { lab, theme, commands, .. } = app;
+    let App { lab, theme: look, commands, .. } = app;
     let busy = lab.jobs.reading.is_busy();
     let Some(listed) = &lab.state.studies.listed else { return };
     let mut send = |command| commands.push(Command::Lab(LabCommand::Study(command)));
@@ -46,14 +46,13 @@ fn lists(app: &mut App, ui: &mut egui::Ui) {
                 send(StudyCommand::CloseRow);
             }
             ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                let name =
-                    RichText::new(listed.link.name.to_uppercase()).small().family(super::super::super::theme::medium());
-                ui.add(egui::Label::new(name.color(theme.ink_soft)).truncate()).on_hover_text(&listed.link.name);
+                let name = RichText::new(listed.link.name.to_uppercase()).small().family(theme::medium());
+                ui.add(egui::Label::new(name.color(look.ink_soft)).truncate()).on_hover_text(&listed.link.name);
             });
         });
     });
     if listed.link.is_empty() {
-        ui.label(RichText::new("This row stands for no single queries or docs.").color(theme.ink_soft));
+        ui.label(RichText::new("This row stands for no single queries or docs.").color(look.ink_soft));
         return;
     }
     ui.horizontal(|ui| {
@@ -65,7 +64,7 @@ fn lists(app: &mut App, ui: &mut egui::Ui) {
             }
         }
     });
-    if let Some((side, page)) = rows(ui, theme, listed, commands).filter(|_| !busy) {
+    if let Some((side, page)) = rows(ui, look, listed, commands).filter(|_| !busy) {
         commands.push(Command::Lab(LabCommand::Study(StudyCommand::Read(side, page))));
     }
 }
@@ -78,8 +77,8 @@ fn rows(ui: &mut egui::Ui, theme: &Theme, listed: &Listed, commands: &mut Vec<Co
     ui.spacing_mut().item_spacing.y = 0.0;
     let area = egui::ScrollArea::vertical().id_salt(("listed", &listed.link.name, side)).auto_shrink(false);
     area.show_rows(ui, ROW_HEIGHT, rows.len(), |ui, range| {
-        let pages = range.start / PAGE..range.end.div_ceil(PAGE);
-        missing = pages.into_iter().find(|page| !listed.texts.contains_key(&(side, *page)));
+        let mut pages = range.start / PAGE..range.end.div_ceil(PAGE);
+        missing = pages.find(|page| !listed.texts.contains_key(&(side, *page)));
         for place in range {
             if row(ui, theme, side, rows[place], listed.text(side, place)) {
                 commands.push(Command::Lab(match side {

@@ -65,6 +65,7 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
     let App { lab, theme, commands, .. } = app;
     let studies = &mut lab.state.studies;
     let study = studies.study();
+    let shown_of = studies.finding().and_then(|found| found.contestant.clone());
     let texts = &mut studies.texts[studies.chosen];
     let wrong = why_not.as_ref().and_then(|why| why.field);
     ui.horizontal_wrapped(|ui| {
@@ -106,7 +107,7 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
         if response.clicked() {
             commands.push(Command::Lab(LabCommand::Study(StudyCommand::Start)));
         }
-        let told = match (&why_not, studies.finding().and_then(|found| found.contestant.as_ref())) {
+        let told = match (&why_not, &shown_of) {
             (Some(why), _) => Some(why.words.clone()),
             (None, Some(of)) if contestant.as_ref().is_some_and(|now| now != of) => {
                 Some(format!("Shown is {of}; now chosen is {}", contestant.unwrap_or_default()))

@@ -48,7 +48,7 @@ pub struct Page {
 /// Texts that cannot be read; cancelled.
 pub fn words(texts: &TextCache, vectors: &Path, rows: &[u32], monitor: &Monitor) -> Result<Vec<String>> {
     let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
-    let each = rows.iter().map(|&row| {
+    let each = rows.iter().map(|&row| -> Result<String> {
         let found = text_of(&mut texts, Some(vectors), u64::from(row), monitor)?.unwrap_or_default();
         Ok(match (found.title.is_empty(), found.text.is_empty()) {
             (false, false) => format!("{} · {}", found.title, found.text),
