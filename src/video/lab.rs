@@ -173,7 +173,7 @@ impl Tradeoff {
     }
 }
 
-fn heading(sheet: &mut Sheet, left: f32, title: &str, below: &str) {
+pub(super) fn heading(sheet: &mut Sheet, left: f32, title: &str, below: &str) {
     let (unit, inks) = (sheet.unit, sheet.inks);
     sheet.text(left, 46.0 * unit, 28.0, Face::Medium, Align::Left, inks.ink, title.to_owned());
     sheet.text(left, 80.0 * unit, 20.0, Face::Regular, Align::Left, inks.ink_soft, below.to_owned());
@@ -220,7 +220,10 @@ pub fn scores_scene(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Sc
         bottom: middle - 40.0 * unit,
         x: (scores.bins.edge(0), scores.bins.edge(scores.bins.count())),
         // Of all frames if one of them is shown, so that the axis holds.
-        y: (0.0, if place.is_some() || scores.beside.is_some() { scores.highest() } else { scores.all.highest() } * 1.06),
+        y: (
+            0.0,
+            if place.is_some() || scores.beside.is_some() { scores.highest() } else { scores.all.highest() } * 1.06,
+        ),
     };
     let wanted = |panel: &Panel| (((panel.right - panel.left) / (130.0 * unit)) as usize).clamp(2, 10);
     sheet.panel_axes(&panel, (scores.axis, "% of exact"), (wanted(&panel), 4), false);
@@ -293,7 +296,7 @@ fn outline(panel: &Panel, frame: &Frame, part: &Histogram, scores: &Scores) -> V
 }
 
 /// Names of colours, ending at `right`.
-fn legend(sheet: &mut Sheet, right: f32, baseline: f32, names: &[(Color, &str)]) {
+pub(super) fn legend(sheet: &mut Sheet, right: f32, baseline: f32, names: &[(Color, &str)]) {
     let (unit, inks) = (sheet.unit, sheet.inks);
     let size = 20.0;
     let mut x = right;

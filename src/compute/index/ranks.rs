@@ -100,8 +100,7 @@ fn correlation([left, right]: &[Groups; 2], times: &[u32]) -> Option<f64> {
         left_square += times * one * one;
         right_square += times * other * other;
     }
-    (left_square > 0.0 && right_square > 0.0)
-        .then(|| (both / (left_square * right_square).sqrt()).clamp(-1.0, 1.0))
+    (left_square > 0.0 && right_square > 0.0).then(|| (both / (left_square * right_square).sqrt()).clamp(-1.0, 1.0))
 }
 
 #[cfg(test)]
@@ -138,9 +137,8 @@ mod tests {
     fn bands_hold_what_they_say() {
         let mut random = Random::new(3);
         let mut values = |count: usize| (0..count).map(|_| f64::from(random.below(12))).collect::<Vec<f64>>();
-        let holding = (0..200)
-            .filter(|_| spearman(&values(60), &values(60)).is_some_and(|found| found.may_be_none()))
-            .count();
+        let holding =
+            (0..200).filter(|_| spearman(&values(60), &values(60)).is_some_and(|found| found.may_be_none())).count();
         assert!((178..=199).contains(&holding), "{holding} of 200");
     }
 }

@@ -316,7 +316,9 @@ impl Lab {
         let what = match (self.runs.is_empty(), fitting.is_empty()) {
             (true, _) => format!("{folder}: has no runs yet. Run an index into it (knnscope index search)"),
             (_, true) => {
-                format!("{folder}: has no run {wanted} (build {build}). Choose by --index, --setting and --build among: {list}")
+                format!(
+                    "{folder}: has no run {wanted} (build {build}). Choose by --index, --setting and --build among: {list}"
+                )
             }
             _ => format!("{folder}: has several runs {wanted}. Choose one by --setting among: {list}"),
         };

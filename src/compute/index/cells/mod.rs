@@ -310,9 +310,10 @@ pub(super) mod tests {
         assert_ne!(cells.cell_of_query[0], cells.cell_of_query[1]);
         assert_eq!((0..5).map(|cell| cells.docs(cell).len()).sum::<usize>(), 3000);
         let usual = CellsParams::default();
-        assert_eq!([1, 39, 78, 38_999, 39_000, 50_000].map(|docs| usual.validate(docs).expect("fits")), [
-            1, 1, 2, 999, 1000, 1000
-        ]);
+        assert_eq!(
+            [1, 39, 78, 38_999, 39_000, 50_000].map(|docs| usual.validate(docs).expect("fits")),
+            [1, 1, 2, 999, 1000, 1000]
+        );
         let error = of(3001).expect_err("more cells than docs").to_string();
         assert!(error.contains("cells: expected a whole number from 1 to 3,000 for 3,000 docs"), "{error}");
         assert!(of(0).is_err());

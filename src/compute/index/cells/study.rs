@@ -5,7 +5,7 @@ use crate::compute::error::Result;
 use crate::compute::index::judge::{Mean, mean};
 use crate::compute::index::ranks::{Correlation, spearman};
 use crate::compute::index::report;
-use crate::compute::index::session::Lab;
+use crate::compute::index::session::{Lab, Run};
 use crate::compute::index::words::Words;
 use crate::job::Monitor;
 
@@ -61,19 +61,17 @@ pub struct CellStudy {
     pub with_size: Option<Correlation>,
 }
 
-/// Trains cells, and looks at what the run at place `run` loses in them.
+/// Trains cells, and looks at what `run`, one of the session's runs, loses in them.
 ///
 /// # Errors
 /// What [`Cells::of`] finds; cancelled.
-pub fn run(lab: &Lab, run: Option<usize>, params: &CellsParams, monitor: &Monitor) -> Result<CellStudy> {
+pub fn run(lab: &Lab, run: Option<&Run>, params: &CellsParams, monitor: &Monitor) -> Result<CellStudy> {
     let cells = Cells::of(&lab.arena, params, monitor)?;
     let mut words = Words::beside(lab.arena.docs.path(), monitor)?;
-    let run = run.map(|place| &lab.runs[place]);
     let k = run.map_or(lab.truth.top_k, |run| run.judged.k);
     let queries = lab.arena.num_queries;
     monitor.begin("looking into cells", "cells", cells.count() as u64);
-    let recalls: Option<Vec<f64>> =
-        run.map(|run| (0..queries).map(|query| run.judged.recall_of(query, k)).collect());
+    let recalls: Option<Vec<f64>> = run.map(|run| (0..queries).map(|query| run.judged.recall_of(query, k)).collect());
     let mut lost_docs = vec![0usize; cells.count()];
     if let Some(run) = run {
         for query in 0..queries {

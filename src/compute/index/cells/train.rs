@@ -79,13 +79,7 @@ pub(super) fn is_spherical(metric: Metric) -> bool {
 ///
 /// # Errors
 /// Docs that shrank; scores beyond float32; cancelled.
-pub(super) fn train(
-    docs: Docs<'_>,
-    cells: usize,
-    iterations: usize,
-    seed: u64,
-    monitor: &Monitor,
-) -> Result<Trained> {
+pub(super) fn train(docs: Docs<'_>, cells: usize, iterations: usize, seed: u64, monitor: &Monitor) -> Result<Trained> {
     let (file, metric, dim) = (docs.file, docs.metric, docs.file.dim());
     let mut order = Random::new(seed).order(docs.count);
     let mut centroids = Vec::with_capacity(cells * dim);

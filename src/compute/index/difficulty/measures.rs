@@ -218,8 +218,8 @@ impl Hubs {
 
 #[cfg(test)]
 mod tests {
-    use crate::compute::index::cells::tests::{arena_of, uniform};
     use super::*;
+    use crate::compute::index::cells::tests::{arena_of, uniform};
     use crate::compute::random::Random;
 
     /// Distances from the middle of a ball of dimension d are u^(1/d).
@@ -229,8 +229,9 @@ mod tests {
         for dimension in [1.0, 2.0, 5.0, 12.0, 40.0] {
             let estimates: Vec<f64> = (0..400)
                 .map(|_| {
-                    let mut distances: Vec<f64> =
-                        (0..100).map(|_| (f64::from(random.below(1 << 30) + 1) / (1u64 << 30) as f64).powf(1.0 / dimension)).collect();
+                    let mut distances: Vec<f64> = (0..100)
+                        .map(|_| (f64::from(random.below(1 << 30) + 1) / (1u64 << 30) as f64).powf(1.0 / dimension))
+                        .collect();
                     distances.sort_by(f64::total_cmp);
                     intrinsic_dimension(&distances)
                 })

@@ -13,7 +13,7 @@ use super::judge::{Mean, mean};
 use super::ranks::{Correlation, spearman};
 use super::report;
 use super::scores::Scores;
-use super::session::Lab;
+use super::session::{Lab, Run};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::count;
 use crate::job::Monitor;
@@ -122,9 +122,8 @@ pub struct Tenth {
 pub struct Difficulty {
     /// The session in words.
     pub title: String,
-    /// The contestant with its setting, and its place among the session's runs.
+    /// The contestant with its setting.
     pub run: String,
-    pub place: usize,
     /// Neighbours of a query that recall is about, and that measures are of.
     pub k: usize,
     pub top_k: usize,
@@ -144,12 +143,12 @@ pub struct Difficulty {
     pub copies: usize,
 }
 
-/// Measures the session's queries beside what the run at place `place` found.
+/// Measures the session's queries beside what `run`, one of its runs, found.
 ///
 /// # Errors
 /// What [`Cells::of`] finds; files that shrank; cancelled.
-pub fn run(lab: &Lab, place: usize, params: &DifficultyParams, monitor: &Monitor) -> Result<Difficulty> {
-    let (arena, truth, run) = (&lab.arena, &lab.truth, &lab.runs[place]);
+pub fn run(lab: &Lab, run: &Run, params: &DifficultyParams, monitor: &Monitor) -> Result<Difficulty> {
+    let (arena, truth) = (&lab.arena, &lab.truth);
     params.validate(arena.num_docs)?;
     let cells = Cells::of(arena, &params.cells, monitor)?;
     let space = Space::of(arena);
@@ -163,12 +162,7 @@ pub fn run(lab: &Lab, place: usize, params: &DifficultyParams, monitor: &Monitor
         distances.sort_by(f64::total_cmp);
         let farthest = distances.last().copied().unwrap_or(f64::NAN);
         let contrast = if farthest > 0.0 { crowd.distance(row) / farthest } else { f64::NAN };
-        let values = [
-            intrinsic_dimension(&distances),
-            contrast,
-            hubs.mean_of(docs),
-            cells.query_distances[query],
-        ];
+        let values = [intrinsic_dimension(&distances), contrast, hubs.mean_of(docs), cells.query_distances[query]];
         (values, distances.first() == Some(&0.0))
     };
     let queries: Vec<usize> = (0..arena.num_queries).collect();
@@ -182,11 +176,8 @@ pub fn run(lab: &Lab, place: usize, params: &DifficultyParams, monitor: &Monitor
     let measured = parts.concat();
     let values = std::array::from_fn(|measure| measured.iter().map(|(values, _)| values[measure]).collect());
     let k = run.judged.k;
-    let difficulty = Beside {
-        recalls: queries.iter().map(|&query| run.judged.recall_of(query, k)).collect(),
-        k,
-        values,
-    };
+    let difficulty =
+        Beside { recalls: queries.iter().map(|&query| run.judged.recall_of(query, k)).collect(), k, values };
     monitor.begin("comparing with recall", "measures", Measure::ALL.len() as u64);
     let mut correlations = [None; 4];
     let mut tenths: [Vec<Tenth>; 4] = Default::default();
@@ -199,7 +190,6 @@ pub fn run(lab: &Lab, place: usize, params: &DifficultyParams, monitor: &Monitor
     Ok(Difficulty {
         title: report::title(arena),
         run: run.info.title(),
-        place,
         k,
         top_k: truth.top_k,
         space,
@@ -296,25 +286,29 @@ impl Difficulty {
         queries
     }
 
-    /// The queries with values from `from` to `to`, with their scores beside those of all. `lab`: the one that was
-    /// measured.
+    /// The queries with values from `from` to `to`, with their scores beside those of all. `run`, of `lab`: the one
+    /// that was looked at.
     ///
     /// # Errors
     /// No query has such a value; says which there are.
-    pub fn group(&self, lab: &Lab, measure: Measure, from: f64, to: f64) -> Result<Group> {
+    pub fn group(&self, lab: &Lab, run: &Run, measure: Measure, from: f64, to: f64) -> Result<Group> {
         let queries = self.within(measure, from, to);
+        let known = || self.values(measure).iter().copied().filter(|value| !value.is_nan());
+        let (low, high) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
         if queries.is_empty() {
-            let known = || self.values(measure).iter().copied().filter(|value| !value.is_nan());
-            let (low, high) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
             let expected = match low <= high {
-                true => format!("a range of the {} that holds queries; theirs go from {low} to {high}", measure.words()),
+                true => {
+                    format!("a range of the {} that holds queries; theirs go from {low} to {high}", measure.words())
+                }
                 false => format!("another measure: no query has a {}", measure.words()),
             };
             return Err(Error::Parameter { name: "range", expected, found: format!("{from} to {to}") });
         }
         let recalls: Vec<f64> = queries.iter().map(|&query| self.recalls[query as usize]).collect();
         let lost = queries.iter().map(|&query| self.lost_of(query)).sum();
-        let scores = Scores::of_queries(lab, &lab.runs[self.place], &queries)?;
+        let scores = Scores::of_queries(lab, run, &queries)?;
+        // An open end is where the values end.
+        let (from, to) = (from.max(low), to.min(high));
         Ok(Group { measure, from, to, recall: mean(&recalls), lost, queries, scores })
     }
 }
