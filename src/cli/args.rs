@@ -7,6 +7,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use super::studies::by_rank::RanksArgs;
+use super::studies::cells::CellsArgs;
+use super::studies::difficulty::DifficultyArgs;
 use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
@@ -239,6 +241,10 @@ pub enum IndexCommand {
     Families,
     /// Study what a contestant lost by rank: the nearest neighbour, the second, and so on.
     Ranks(RanksArgs),
+    /// Study what makes queries hard: dimension, contrast, hubness and distance to centroids beside recall.
+    Difficulty(DifficultyArgs),
+    /// Study cells of docs, as an IVF index has them: what each holds, and what is lost in it.
+    Cells(CellsArgs),
 }
 
 /// What all contestants are asked.

@@ -35,6 +35,8 @@ pub fn run(command: &IndexCommand, monitor: &Monitor) -> Result<(), Failure> {
             Ok(())
         }
         IndexCommand::Ranks(args) => studies::by_rank::run(args, monitor),
+        IndexCommand::Difficulty(args) => studies::difficulty::run(args, monitor),
+        IndexCommand::Cells(args) => studies::cells::run(args, monitor),
     }
 }
 

@@ -306,7 +306,7 @@ fn outline(panel: &Panel, frame: &Frame, part: &Histogram, scores: &Scores) -> V
 }
 
 /// Names of colours, ending at `right`.
-fn legend(sheet: &mut Sheet, right: f32, baseline: f32, names: &[(Color, &str)]) {
+pub(super) fn legend(sheet: &mut Sheet, right: f32, baseline: f32, names: &[(Color, &str)]) {
     let (unit, inks) = (sheet.unit, sheet.inks);
     let size = 20.0;
     let mut x = right;

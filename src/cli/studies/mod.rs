@@ -1,6 +1,8 @@
 //! Studies of the index lab, at the command line: `knnscope index STUDY …`.
 
 pub mod by_rank;
+pub mod cells;
+pub mod difficulty;
 
 use std::path::PathBuf;
 
@@ -8,7 +10,11 @@ use clap::Args;
 
 use super::Failure;
 use super::args::CommonArgs;
+use crate::compute::Error;
 use crate::compute::atomic_file::write_atomically;
+use crate::compute::figures::counted;
+use crate::compute::index::words::shortened;
+use crate::compute::table::Table;
 use crate::video::finding::Finding;
 
 /// Where what a study found goes.
@@ -29,7 +35,40 @@ pub struct StudyOutputArgs {
 
 /// Tells what was found, and writes the files that were asked for.
 pub fn report(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure> {
+    write(finding, output)?;
+    if !output.common.quiet {
+        tell!("{}", finding.to_text().trim_end());
+    }
+    Ok(())
+}
+
+/// As [`report`], but of a long table the first rows only are told, and of long texts the beginning; files get all.
+pub fn report_first(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure> {
+    const ROWS: usize = 20;
+    const LENGTH: usize = 100;
+    write(finding, output)?;
+    if output.common.quiet {
+        return Ok(());
+    }
+    let cell = |cell: &Option<String>| Some(cell.as_deref().map_or(String::new(), |text| shortened(text, LENGTH)));
+    let rows: Vec<Vec<Option<String>>> =
+        finding.table.rows.iter().take(ROWS).map(|row| row.iter().map(cell).collect()).collect();
+    let more = finding.table.rows.len() - rows.len();
+    let table = Table { columns: finding.table.columns.clone(), rows, is_cut: more > 0 };
+    let notes: String = finding.notes.iter().map(|note| format!("{note}\n")).collect();
+    tell!("{}\n{notes}\n{}", finding.title, table.to_text().trim_end());
+    if more > 0 {
+        tell!("and {} (--csv FILE writes all)", counted(more, "row more", "rows more"));
+    }
+    Ok(())
+}
+
+fn write(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure> {
     if let Some(path) = &output.chart {
+        if finding.pictures.is_empty() {
+            let expected = "a finding with pictures".to_owned();
+            return Err(Error::Parameter { name: "chart", expected, found: "one without".to_owned() }.into());
+        }
         finding.write_pictures(path)?;
     }
     if let Some(path) = &output.csv {
@@ -37,9 +76,6 @@ pub fn report(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure
     }
     if let Some(path) = &output.json {
         write_atomically(path, finding.to_json().as_bytes())?;
-    }
-    if !output.common.quiet {
-        tell!("{}", finding.to_text().trim_end());
     }
     Ok(())
 }

@@ -9,17 +9,21 @@ pub mod annoy;
 pub mod baselines;
 pub mod by_rank;
 pub mod candidate;
+pub mod cells;
+pub mod difficulty;
 #[cfg(feature = "faiss")]
 pub mod faiss;
 pub mod hyperplane;
 pub mod judge;
 pub mod neighbours;
 pub mod process;
+pub mod ranks;
 pub mod report;
 pub mod scores;
 pub mod session;
 pub mod trees;
 pub mod truth;
+pub mod words;
 pub mod worker;
 
 use rayon::prelude::*;
