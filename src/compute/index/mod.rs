@@ -17,6 +17,7 @@ pub mod plan;
 pub mod process;
 pub mod report;
 pub mod scores;
+pub mod serving;
 pub mod session;
 pub mod subset;
 pub mod trees;
