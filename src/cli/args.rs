@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::studies::cells::CellsArgs;
+use super::studies::difficulty::DifficultyArgs;
 use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
@@ -236,6 +238,10 @@ pub enum IndexCommand {
     Show(IndexShowArgs),
     /// List the families of indexes with their parameters.
     Families,
+    /// Study what makes queries hard: dimension, contrast, hubness and distance to centroids beside recall.
+    Difficulty(DifficultyArgs),
+    /// Study cells of docs, as an IVF index has them: what each holds, and what is lost in it.
+    Cells(CellsArgs),
 }
 
 /// What all contestants are asked.

@@ -4,6 +4,7 @@ mod bad_input;
 mod command_line;
 mod exactness;
 mod golden;
+mod hard_queries;
 mod index_lab;
 mod lab_window;
 mod layering;

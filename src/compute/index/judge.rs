@@ -114,9 +114,14 @@ impl Judged {
 
     /// How far found scores lie from the exact ones.
     pub fn gaps(&self, truth: &Truth) -> Gaps {
+        self.gaps_of(truth, 0..self.queries())
+    }
+
+    /// How far found scores lie from the exact ones, of some queries.
+    pub fn gaps_of(&self, truth: &Truth, queries: impl Iterator<Item = usize>) -> Gaps {
         let mut sums = vec![(0.0, 0u64); self.k];
         let (mut relative, mut relatives) = (0.0, 0u64);
-        for query in 0..self.queries() {
+        for query in queries {
             let found = &self.scores[query * self.k..(query + 1) * self.k];
             for ((&score, &exact), (sum, seen)) in found.iter().zip(truth.scores_of(query)).zip(&mut sums) {
                 if score.is_nan() {

@@ -8,6 +8,8 @@
 pub mod annoy;
 pub mod baselines;
 pub mod candidate;
+pub mod cells;
+pub mod difficulty;
 #[cfg(feature = "faiss")]
 pub mod faiss;
 pub mod hyperplane;
@@ -15,6 +17,7 @@ pub mod judge;
 pub mod neighbours;
 pub mod plan;
 pub mod process;
+pub mod ranks;
 pub mod report;
 pub mod scores;
 pub mod serving;
@@ -22,6 +25,7 @@ pub mod session;
 pub mod subset;
 pub mod trees;
 pub mod truth;
+pub mod words;
 pub mod worker;
 
 use rayon::prelude::*;
