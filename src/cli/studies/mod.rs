@@ -2,6 +2,8 @@
 
 pub mod cells;
 pub mod difficulty;
+pub mod plan;
+pub mod serve;
 
 use std::path::PathBuf;
 

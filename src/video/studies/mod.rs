@@ -2,3 +2,6 @@
 
 pub mod cells;
 pub mod difficulty;
+pub mod plan;
+mod series;
+pub mod serving;

@@ -77,7 +77,11 @@ impl Default for PlanParams {
 }
 
 impl PlanParams {
-    fn check(&self, dim: usize) -> Result<()> {
+    /// For vectors of `dim`.
+    ///
+    /// # Errors
+    /// A number out of its range; an index that cannot be.
+    pub fn validate(&self, dim: usize) -> Result<()> {
         let wrong = |name, expected: &str, found| Err(Error::Parameter { name, expected: expected.to_owned(), found });
         if !(self.recall > 0.0 && self.recall <= 1.0) {
             return wrong("recall", "a number above 0, at most 1", self.recall.to_string());
@@ -208,7 +212,7 @@ pub struct Facts {
 /// # Errors
 /// Parameters out of their ranges; what [`Arena::open`] finds; nothing measured within the budget; cancelled.
 pub fn run(question: &Question, params: &PlanParams, program: &Path, monitor: &Monitor) -> Result<Plan> {
-    params.check(question.dim)?;
+    params.validate(question.dim)?;
     let arena = Arena::open(question)?;
     let measurements = measure((question, &arena), params, program, monitor)?;
     Ok(Plan::of(&arena, params, measurements))
@@ -603,9 +607,9 @@ pub(super) mod tests {
             (PlanParams { indexes: vec!["exact".into(), "exact".into()], ..base.clone() }, "every index once"),
             (PlanParams { indexes: vec!["a.faiss".into()], ..base.clone() }, "built already"),
         ] {
-            let error = params.check(8).expect_err(told).to_string();
+            let error = params.validate(8).expect_err(told).to_string();
             assert!(error.contains(told), "{error}");
         }
-        base.check(8).expect("the default is valid");
+        base.validate(8).expect("the default is valid");
     }
 }

@@ -111,10 +111,13 @@ impl Default for ServingParams {
 const MOST_PARTS: usize = 1024;
 
 impl ServingParams {
-    /// The candidate and its setting.
-    fn check(&self, lab: &Lab) -> Result<(Candidate, Setting)> {
+    /// The candidate and its setting, for docs of `dim`.
+    ///
+    /// # Errors
+    /// An index that cannot be; a number out of its range.
+    pub fn validate(&self, dim: usize, num_docs: usize) -> Result<(Candidate, Setting)> {
         let wrong = |name, expected: String, found: String| Err(Error::Parameter { name, expected, found });
-        let candidate = Candidate::parse(&self.index, lab.arena.dim())?;
+        let candidate = Candidate::parse(&self.index, dim)?;
         let mut settings = candidate.settings();
         if settings.len() > 1 {
             let expected = "one value of every search parameter".to_owned();
@@ -133,15 +136,14 @@ impl ServingParams {
         if let Some(busy) = self.utilisations.iter().find(|busy| !(**busy > 0.0 && **busy < 1.0)) {
             return wrong("utilisation", "shares above 0 and below 1".to_owned(), busy.to_string());
         }
-        let most = MOST_PARTS.min(lab.arena.num_docs);
+        let most = MOST_PARTS.min(num_docs);
         for (name, value) in [("shards", self.shards), ("replicas", self.replicas)] {
             if !(1..=most).contains(&value) {
                 return wrong(name, format!("a whole number from 1 to {}", count(most)), count(value));
             }
         }
-        if let Some(cells) = self.cells.filter(|cells| !(self.shards..=lab.arena.num_docs).contains(cells)) {
-            let expected =
-                format!("as many as shards at least, {}, and at most the docs, {}", self.shards, lab.arena.num_docs);
+        if let Some(cells) = self.cells.filter(|cells| !(self.shards..=num_docs).contains(cells)) {
+            let expected = format!("a whole number from {} to {}: shards to docs", count(self.shards), count(num_docs));
             return wrong("cells", expected, count(cells));
         }
         if self.queries == 0 {
@@ -225,7 +227,7 @@ impl Serving {
 /// # Errors
 /// Parameters out of their ranges; an index that cannot be built over a part; cancelled.
 pub fn run(lab: &Lab, params: &ServingParams, program: &Path, monitor: &Monitor) -> Result<Serving> {
-    let (candidate, setting) = params.check(lab)?;
+    let (candidate, setting) = params.validate(lab.arena.dim(), lab.arena.num_docs)?;
     let scratch = Scratch::new(params.scratch.as_deref())?;
     let queries = params.queries.min(lab.arena.num_queries);
     let runner = Runner {

@@ -5,15 +5,17 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::super::candidate::{Candidate, Setting};
+use super::super::cells::{Cells, CellsParams};
 use super::super::neighbours::Found;
 use super::super::subset::{Lists, Part, merge, merge_one};
 use super::super::truth::Arena;
-use super::{Balance, Row, Scheme, Stage, copies};
+use super::{Balance, Row, Scheme, ServingParams, Stage, copies};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 use crate::compute::random::Random;
+use crate::job::Monitor;
 
 /// Queries whose merging is timed.
 const TIMED_MERGES: usize = 200;
@@ -178,7 +180,7 @@ struct Clusters {
 impl Clusters {
     /// K-means over the docs. As many cells as shards: a cell is a shard, and shards are as uneven as cells. More cells
     /// are packed, the largest first, each into the shard with the fewest docs: even shards of cells that lie anywhere.
-    fn of(arena: &Arena, params: &super::ServingParams, monitor: &crate::job::Monitor) -> Result<Self> {
+    fn of(arena: &Arena, params: &ServingParams, monitor: &Monitor) -> Result<Self> {
         let wanted = params.cells.unwrap_or(params.shards);
         let params_of_cells = CellsParams { cells: Some(wanted), seed: params.seed, ..CellsParams::default() };
         let cells = Cells::of(arena, &params_of_cells, monitor)?;
