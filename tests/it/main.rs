@@ -8,6 +8,7 @@ mod hard_queries;
 mod index_lab;
 mod lab_window;
 mod layering;
+mod plan_and_serve;
 mod real_window;
 mod resume;
 mod sparsity;

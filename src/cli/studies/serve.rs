@@ -39,7 +39,13 @@ pub struct ServeArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 4, allow_hyphen_values = true)]
     pub replicas: usize,
     /// How busy replicas are, in percent of the time.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "10,20,30,40,50,60,70,80,90,95", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "10,20,30,40,50,60,70,80,90,95",
+        allow_hyphen_values = true
+    )]
     pub utilisation: Vec<f64>,
     /// Ask the first queries only, at most.
     #[arg(long, value_name = "COUNT", default_value_t = 1000, allow_hyphen_values = true)]

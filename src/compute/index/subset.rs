@@ -148,8 +148,7 @@ impl Runner<'_> {
             Ok(())
         })?;
         let (Some(built), Some(searched)) = (built, searched) else {
-            let what =
-                format!("{}: the index process ended without all that was asked. Run it again", candidate.name);
+            let what = format!("{}: the index process ended without all that was asked. Run it again", candidate.name);
             return Err(Error::Index { what });
         };
         let mut told = Found::read_back(&found, self.queries, num_docs)?;
@@ -232,8 +231,7 @@ mod tests {
         let mut random = Random::new(3);
         let mut write = |name: &str, rows: usize| {
             let path = folder.path().join(name);
-            let bytes: Vec<u8> =
-                (0..rows * 3).flat_map(|_| (random.below(5) as f32 - 1.5).to_le_bytes()).collect();
+            let bytes: Vec<u8> = (0..rows * 3).flat_map(|_| (random.below(5) as f32 - 1.5).to_le_bytes()).collect();
             std::fs::write(&path, bytes).expect("written");
             path
         };

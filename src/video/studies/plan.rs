@@ -257,7 +257,12 @@ impl Drawing for Tree {
         // A third of a row between branches.
         let row = (bottom - top) / (leaves as f32 + (plan.tree.len().max(1) - 1) as f32 / 3.0).max(1.0);
         let columns = [left, left + 196.0 * unit, left + 450.0 * unit, left + 790.0 * unit, width - 32.0 * unit];
-        let root = [columns[0], (top + bottom) / 2.0 - 32.0 * unit, columns[0] + 150.0 * unit, (top + bottom) / 2.0 + 32.0 * unit];
+        let root = [
+            columns[0],
+            (top + bottom) / 2.0 - 32.0 * unit,
+            columns[0] + 150.0 * unit,
+            (top + bottom) / 2.0 + 32.0 * unit,
+        ];
         let mut y = top;
         let mut boxes = Vec::new();
         for branch in &plan.tree {

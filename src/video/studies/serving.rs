@@ -172,7 +172,9 @@ fn queue_note(serving: &Serving) -> Option<String> {
         )
     });
     let slower = match serving.slowdown > 1.005 {
-        true => format!(", each {:.2} times as long as alone, as measured while all threads are busy", serving.slowdown),
+        true => {
+            format!(", each {:.2} times as long as alone, as measured while all threads are busy", serving.slowdown)
+        }
         false => String::new(),
     };
     Some(format!(
@@ -320,7 +322,9 @@ impl Chart {
         let with = Series {
             name: "both, merged".to_owned(),
             color: inks.exact,
-            points: std::iter::once((0.0, whole.recall)).chain(self.rows().map(|row| (share(row), row.recall))).collect(),
+            points: std::iter::once((0.0, whole.recall))
+                .chain(self.rows().map(|row| (share(row), row.recall)))
+                .collect(),
         };
         let without = Series {
             name: "main index alone".to_owned(),
@@ -399,7 +403,11 @@ impl Chart {
             points: self.rows().map(|row| (fan_out(row), row.recall)).collect(),
         }];
         let times = vec![
-            Series::plain("work of all asked", inks.attention, self.rows().map(|row| (fan_out(row), row.work_secs * 1e3))),
+            Series::plain(
+                "work of all asked",
+                inks.attention,
+                self.rows().map(|row| (fan_out(row), row.work_secs * 1e3)),
+            ),
             Series::plain("slowest", inks.exact, self.rows().map(|row| (fan_out(row), row.latency_secs[0] * 1e3))),
         ];
         let balance = |value: fn(&Row) -> Option<f64>| {
@@ -412,7 +420,11 @@ impl Chart {
                 balance(|row| row.load_balance.map(|balance| balance.max_over_mean)),
             ),
             Series::plain("docs", inks.exact, balance(|row| row.docs_balance.map(|balance| balance.max_over_mean))),
-            Series::plain("Gini of queries", inks.ink_soft, balance(|row| row.load_balance.map(|balance| balance.gini))),
+            Series::plain(
+                "Gini of queries",
+                inks.ink_soft,
+                balance(|row| row.load_balance.map(|balance| balance.gini)),
+            ),
         ];
         let x = || {
             // Whole shards only.
@@ -433,7 +445,9 @@ impl Chart {
             canvas,
             (
                 &format!("Shards by cluster, the nearest asked: {}", title(serving)),
-                &format!("bands: 95 % of resampled queries · {cells} · median of queries · 1: all shards carry the same"),
+                &format!(
+                    "bands: 95 % of resampled queries · {cells} · median of queries · 1: all shards carry the same"
+                ),
             ),
             &[(x(), axes.0, recalls), (x(), axes.1, times), (x(), axes.2, loads)],
         )
@@ -442,9 +456,10 @@ impl Chart {
     fn load(&self, canvas: Canvas) -> Scene {
         let (serving, inks) = (&*self.serving, canvas.look.inks());
         let line = |name: String, color, queue: &crate::compute::index::serving::Queue, is_p99: bool| {
-            let points = queue.responses.iter().map(|response| {
-                (response.utilisation * 100.0, if is_p99 { response.p99 } else { response.p50 })
-            });
+            let points = queue
+                .responses
+                .iter()
+                .map(|response| (response.utilisation * 100.0, if is_p99 { response.p99 } else { response.p50 }));
             Series::plain(&name, color, points)
         };
         let mut tails = Vec::new();

@@ -159,10 +159,7 @@ mod tests {
         // Brute force, an index that pays, one that pays later, one that never does, precomputed.
         let costs = [cost(0.0, 8.0), cost(10.0, 3.0), cost(70.0, 1.0), cost(60.0, 2.9), cost(1000.0, 0.0)];
         let found: Vec<_> = envelope(&costs).iter().map(|part| (part.place, part.from, part.to)).collect();
-        assert_eq!(
-            found,
-            [(0, 1.0, Some(2.0)), (1, 2.0, Some(30.0)), (2, 30.0, Some(930.0)), (4, 930.0, None)]
-        );
+        assert_eq!(found, [(0, 1.0, Some(2.0)), (1, 2.0, Some(30.0)), (2, 30.0, Some(930.0)), (4, 930.0, None)]);
         for queries in [1.0, 1.5, 7.0, 100.0, 5000.0] {
             let least = costs.iter().map(|cost| cost.total(queries)).fold(f64::INFINITY, f64::min);
             let part = envelope(&costs).into_iter().find(|part| part.to.is_none_or(|to| queries <= to));

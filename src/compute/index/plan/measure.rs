@@ -221,14 +221,13 @@ fn sizes(most: usize, top_k: usize) -> Vec<usize> {
 }
 
 fn contenders(params: &PlanParams, metric: Metric) -> Result<Vec<Contender>> {
-    let contender =
-        |family: &str, typed: Option<String>| Contender {
-            family: family.to_owned(),
-            typed,
-            last: None,
-            last_secs: 0.0,
-            is_out: false,
-        };
+    let contender = |family: &str, typed: Option<String>| Contender {
+        family: family.to_owned(),
+        typed,
+        last: None,
+        last_secs: 0.0,
+        is_out: false,
+    };
     if !params.indexes.is_empty() {
         // By what was typed: a family may come twice, with other parameters of the build.
         return Ok(params.indexes.iter().map(|text| contender(text, Some(text.clone()))).collect());
@@ -335,10 +334,14 @@ fn chosen(lab: &Lab, candidate: &Candidate, params: &PlanParams) -> Option<(Poin
         let secs = |point: &Point| point.query_secs(params.asking);
         match (left.reaches, right.reaches) {
             (true, true) => secs(left).total_cmp(&secs(right)),
-            (false, false) => {
-                right.recall.mean.total_cmp(&left.recall.mean).then(secs(left).total_cmp(&secs(right)))
+            (false, false) => right.recall.mean.total_cmp(&left.recall.mean).then(secs(left).total_cmp(&secs(right))),
+            (reaches, _) => {
+                if reaches {
+                    std::cmp::Ordering::Less
+                } else {
+                    std::cmp::Ordering::Greater
+                }
             }
-            (reaches, _) => if reaches { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater },
         }
     })
 }

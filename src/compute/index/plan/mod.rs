@@ -246,14 +246,10 @@ impl Plan {
         let distinct = params.distinct.unwrap_or(queries).min(queries);
         let Measurements { methods, left_out, docs: most, queries: sampled, secs } = measurements;
         let facts = Facts { docs: most, queries: sampled, secs, left_out };
-        let mut methods: Vec<Method> = methods
-            .into_iter()
-            .filter_map(|measured| method(measured, params, (docs, distinct, sampled)))
-            .collect();
+        let mut methods: Vec<Method> =
+            methods.into_iter().filter_map(|measured| method(measured, params, (docs, distinct, sampled))).collect();
         let brute = methods.iter().filter(|method| method.is_brute_force()).map(|method| method.cost);
-        let brute = brute.min_by(|left, right| {
-            left.total(queries as f64).total_cmp(&right.total(queries as f64))
-        });
+        let brute = brute.min_by(|left, right| left.total(queries as f64).total_cmp(&right.total(queries as f64)));
         for method in &mut methods {
             let other = brute.filter(|_| !method.is_brute_force());
             method.pays_from = other.and_then(|brute| method.cost.pays_from(&brute));
@@ -349,9 +345,9 @@ impl Plan {
             }
             (Some(best), _) => {
                 let runner_up = self.methods.iter().filter(|method| method.is_eligible() && !method.is_brute_force());
-                let next = runner_up.filter_map(|method| Some((method.pays_from?, method))).min_by(|left, right| {
-                    left.0.total_cmp(&right.0)
-                });
+                let next = runner_up
+                    .filter_map(|method| Some((method.pays_from?, method)))
+                    .min_by(|left, right| left.0.total_cmp(&right.0));
                 let next = match next {
                     Some((from, method)) => {
                         format!("{} would pay from {} on", method.name(), counted(from as usize, "query", "queries"))
@@ -452,11 +448,7 @@ impl Plan {
 
 /// What a method costs for `docs` docs and `distinct` different queries; `sampled`: queries it was measured with. `None`
 /// of no point.
-fn method(
-    measured: Measured,
-    params: &PlanParams,
-    (docs, distinct, sampled): (usize, usize, usize),
-) -> Option<Method> {
+fn method(measured: Measured, params: &PlanParams, (docs, distinct, sampled): (usize, usize, usize)) -> Option<Method> {
     let Measured { family, points } = measured;
     let fitted = &points[points.len().saturating_sub(FITTED_SIZES)..];
     let against = |value: &dyn Fn(&Point) -> f64| {

@@ -159,8 +159,7 @@ impl<'a> Held<'a> {
         let asks = "Need best recall?";
         let recall = self.plan.params.recall;
         let Some(graph) = self.method("hnsw") else { return open(asks, says, "no HNSW") };
-        let fastest =
-            self.indexes().min_by(|left, right| self.query_secs(left).total_cmp(&self.query_secs(right)));
+        let fastest = self.indexes().min_by(|left, right| self.query_secs(left).total_cmp(&self.query_secs(right)));
         let ms = |method: &Method| format!("{} {:.3} ms a query", method.name(), self.query_secs(method) * 1e3);
         let (mut verdict, mut because) = match fastest {
             _ if !graph.last().reaches => {

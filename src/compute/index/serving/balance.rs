@@ -41,7 +41,10 @@ mod tests {
             (&[0.0, 0.0], 1.0, 0.0),
         ] {
             let found = Balance::of(loads);
-            assert!((found.max_over_mean - max_over_mean).abs() < 1e-12 && (found.gini - gini).abs() < 1e-12, "{found:?}");
+            assert!(
+                (found.max_over_mean - max_over_mean).abs() < 1e-12 && (found.gini - gini).abs() < 1e-12,
+                "{found:?}"
+            );
         }
     }
 }

@@ -350,9 +350,8 @@ impl Stage<'_> {
         for query in 0..queries {
             let secs = |part: usize| f64::from(parts[part].latencies.get(query).copied().unwrap_or(0.0));
             let asked = asked(query);
-            let (all, most) = asked.iter().fold((0.0f64, 0.0f64), |(all, most), &part| {
-                (all + secs(part), most.max(secs(part)))
-            });
+            let (all, most) =
+                asked.iter().fold((0.0f64, 0.0f64), |(all, most), &part| (all + secs(part), most.max(secs(part))));
             work += all + merge_secs;
             slowest.push((most + merge_secs) as f32);
         }

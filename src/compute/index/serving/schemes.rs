@@ -86,7 +86,8 @@ impl Stage<'_> {
     pub(super) fn by_cluster(&self) -> Result<Vec<Row>> {
         let (arena, shards) = (&self.lab.arena, self.params.shards);
         let clusters = Clusters::of(arena, self.params, self.monitor)?;
-        let of_docs: Vec<u32> = clusters.cell_of_doc.iter().map(|cell| clusters.shard_of_cell[*cell as usize]).collect();
+        let of_docs: Vec<u32> =
+            clusters.cell_of_doc.iter().map(|cell| clusters.shard_of_cell[*cell as usize]).collect();
         let held = self.shards(&of_docs, shards)?;
         let parts: Vec<&Part> = held.iter().flatten().collect();
         // Shards without docs are never asked, so places among the parts are what counts.
