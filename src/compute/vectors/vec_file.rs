@@ -318,6 +318,16 @@ mod tests {
     }
 
     #[test]
+    fn values_in_memory_are_rows_like_those_of_a_file() {
+        let file = VectorFile::of_values(&[1.0, 2.0, 3.0, 4.0], 2, Path::new("memory")).expect("copied");
+        assert_eq!((file.rows(), file.dim(), file.row(1)), (2, 2, &[3.0, 4.0][..]));
+        file.check_size().expect("memory does not shrink");
+        assert_eq!(file.fingerprint().expect("hashed"), file.fingerprint().expect("hashed"));
+        let empty = VectorFile::of_values(&[], 3, Path::new("memory")).expect("nothing is no error");
+        assert_eq!((empty.rows(), empty.rows_in(0..0)), (0, &[][..]));
+    }
+
+    #[test]
     fn bad_values_are_named_by_row_and_dimension() {
         let mut values = vec![1.0; 5000 * 7];
         values[4321 * 7 + 5] = f32::NAN;

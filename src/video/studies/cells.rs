@@ -7,6 +7,7 @@ use super::super::fonts::{self, Face};
 use super::super::lab::{heading, legend};
 use super::super::panel::{Canvas, Panel};
 use super::super::scene::{Align, Item, Scene, Sheet, fixed, ticks};
+use super::{banded, capital};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted, percent};
 use crate::compute::index::cells::{CellRow, CellStudy};
@@ -164,16 +165,6 @@ pub fn cell(study: &CellStudy, cell: usize, lab: &Lab, monitor: &Monitor) -> Res
         table: Table { columns, rows, is_cut: false },
         links,
     })
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// "0.9312 (95 %: 0.9290 to 0.9335)"
-fn banded(mean: Mean) -> String {
-    format!("{:.4} (95 %: {:.4} to {:.4})", mean.mean, mean.low, mean.high)
 }
 
 fn notes(study: &CellStudy) -> Vec<String> {

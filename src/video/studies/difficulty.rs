@@ -7,6 +7,7 @@ use super::super::fonts::{self, Face};
 use super::super::lab::{heading, lost_in_words, scores_scene};
 use super::super::panel::{Canvas, Panel};
 use super::super::scene::{Align, Item, Scene, Shades, Sheet, fixed, ticks};
+use super::{banded, capital};
 use crate::compute::error::Result;
 use crate::compute::figures::{count, counted, percent};
 use crate::compute::index::difficulty::{Difficulty, Group, Measure, TENTHS, Tenth};
@@ -174,11 +175,6 @@ fn brief(value: f64) -> String {
             3
         },
     )
-}
-
-/// "0.9312 (95 %: 0.9290 to 0.9335)"
-fn banded(mean: Mean) -> String {
-    format!("{:.4} (95 %: {:.4} to {:.4})", mean.mean, mean.low, mean.high)
 }
 
 fn correlated(correlation: Correlation) -> String {
@@ -401,11 +397,6 @@ impl MeasurePicture {
             (None, None) => "no rank correlation: the measure or recall is the same for all queries".to_owned(),
         }
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 impl Drawing for MeasurePicture {

@@ -181,12 +181,13 @@ pub fn run(lab: &Lab, run: &Run, params: &DifficultyParams, monitor: &Monitor) -
     monitor.begin("comparing with recall", "measures", Measure::ALL.len() as u64);
     let mut correlations = [None; 4];
     let mut tenths: [Vec<Tenth>; 4] = Default::default();
-    for measure in 0..Measure::ALL.len() {
-        correlations[measure] = spearman(&difficulty.values[measure], &difficulty.recalls);
-        tenths[measure] = difficulty.tenths(measure);
+    for measure in Measure::ALL {
+        let place = measure.place();
+        correlations[place] = spearman(&beside.values[place], &beside.recalls);
+        tenths[place] = beside.tenths(measure);
         monitor.advance(1)?;
     }
-    let Beside { recalls, values, .. } = difficulty;
+    let Beside { recalls, values, .. } = beside;
     Ok(Difficulty {
         title: report::title(arena),
         run: run.info.title(),
@@ -214,8 +215,8 @@ struct Beside {
 impl Beside {
     /// Queries in ten groups of like size by a measure, those without a value in none; equal values stay together, so
     /// there can be fewer groups.
-    fn tenths(&self, measure: usize) -> Vec<Tenth> {
-        let values = &self.values[measure];
+    fn tenths(&self, measure: Measure) -> Vec<Tenth> {
+        let values = &self.values[measure.place()];
         let mut order: Vec<u32> = (0..values.len() as u32).filter(|&query| !values[query as usize].is_nan()).collect();
         let value = |query: u32| values[query as usize];
         order.sort_by(|&one, &other| value(one).total_cmp(&value(other)).then(one.cmp(&other)));
@@ -337,7 +338,7 @@ mod tests {
         let values: Vec<f64> = (0..100).map(|query| if query < 35 { 1.0 } else { f64::from(query) }).collect();
         let recalls: Vec<f64> = (0..100).map(|query| f64::from(query % 5) / 4.0).collect();
         let beside = Beside { recalls, k: 4, values: [values, vec![f64::NAN; 100], vec![2.0; 100], Vec::new()] };
-        let tenths = beside.tenths(0);
+        let tenths = beside.tenths(Measure::Lid);
         let sizes: Vec<(usize, usize)> = tenths.iter().map(|tenth| (tenth.place, tenth.queries.len())).collect();
         assert_eq!(sizes, [(0, 35), (3, 5), (4, 10), (5, 10), (6, 10), (7, 10), (8, 10), (9, 10)]);
         assert_eq!((tenths[1].from, tenths[1].to, tenths[7].from, tenths[7].to), (35.0, 39.0, 90.0, 99.0));
@@ -345,8 +346,8 @@ mod tests {
         assert_eq!((tenths[1].recall.mean, tenths[1].lost), (0.5, 10));
         assert_eq!(tenths[1].queries, [35, 36, 37, 38, 39]);
         assert_eq!(tenths[2].queries[..4], [40, 45, 41, 46]);
-        assert!(beside.tenths(1).is_empty());
-        assert_eq!(beside.tenths(2).len(), 1);
+        assert!(beside.tenths(Measure::Contrast).is_empty());
+        assert_eq!(beside.tenths(Measure::Hubness).len(), 1);
     }
 
     #[test]
