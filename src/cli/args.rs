@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use super::studies::by_rank::RanksArgs;
 use super::studies::cells::CellsArgs;
 use super::studies::difficulty::DifficultyArgs;
+use super::studies::plan::PlanArgs;
+use super::studies::serve::ServeArgs;
 use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
@@ -245,6 +247,10 @@ pub enum IndexCommand {
     Difficulty(DifficultyArgs),
     /// Study cells of docs, as an IVF index has them: what each holds, and what is lost in it.
     Cells(CellsArgs),
+    /// Plan: which method pays when, from costs measured on this machine and data.
+    Plan(PlanArgs),
+    /// Simulate serving schemes: fresh docs in an index of their own, shards by hash and by cluster, replicas.
+    Serve(ServeArgs),
 }
 
 /// What all contestants are asked.

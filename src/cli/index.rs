@@ -37,6 +37,8 @@ pub fn run(command: &IndexCommand, monitor: &Monitor) -> Result<(), Failure> {
         IndexCommand::Ranks(args) => studies::by_rank::run(args, monitor),
         IndexCommand::Difficulty(args) => studies::difficulty::run(args, monitor),
         IndexCommand::Cells(args) => studies::cells::run(args, monitor),
+        IndexCommand::Plan(args) => studies::plan::run(args, monitor),
+        IndexCommand::Serve(args) => studies::serve::run(args, monitor),
     }
 }
 

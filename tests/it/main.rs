@@ -9,6 +9,7 @@ mod index_lab;
 mod lab_studies;
 mod lab_window;
 mod layering;
+mod plan_and_serve;
 mod real_window;
 mod resume;
 mod sparsity;

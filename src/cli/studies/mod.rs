@@ -3,6 +3,8 @@
 pub mod by_rank;
 pub mod cells;
 pub mod difficulty;
+pub mod plan;
+pub mod serve;
 
 use std::path::PathBuf;
 

@@ -243,6 +243,21 @@ impl Lab {
         self._lock = None;
     }
 
+    /// What it answers.
+    pub fn question(&self) -> Question {
+        let arena = &self.arena;
+        Question {
+            docs: arena.docs.path().to_owned(),
+            queries: arena.queries.path().to_owned(),
+            dim: arena.dim(),
+            num_docs: Some(arena.num_docs),
+            num_queries: Some(arena.num_queries),
+            top_k: arena.top_k,
+            metric: arena.metric,
+            memory_budget: ScoreParams::DEFAULT_MEMORY,
+        }
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -3,6 +3,9 @@
 pub mod by_rank;
 pub mod cells;
 pub mod difficulty;
+pub mod plan;
+mod series;
+pub mod serving;
 
 use crate::compute::index::judge::Mean;
 
