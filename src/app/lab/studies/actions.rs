@@ -7,7 +7,7 @@ use super::super::super::App;
 use super::super::super::state::Page;
 use super::super::super::work::Slot;
 use super::super::state::Tab;
-use super::registry::{STUDIES, Values};
+use super::registry::{STUDIES, Subject, Values};
 use super::state::{Listed, Side};
 use super::work::{self, Page, Task};
 use crate::compute::error::Error;
@@ -118,7 +118,7 @@ impl App {
                 return;
             }
         };
-        let contestant = state.current.zip(contestant).filter(|_| study.needs_contestant);
+        let contestant = state.current.zip(contestant).filter(|_| study.subject != Subject::Session);
         let task = Task { study: place, contestant, work, options };
         state.studies.running = Some(place);
         self.lab.jobs.studying.start(ctx, study.name, move |monitor| work::run(&lab, task, monitor));

@@ -21,7 +21,7 @@ use super::super::command::Command;
 use super::super::fields::edit;
 use super::super::theme;
 use super::LabCommand;
-use registry::{Kind, Values};
+use registry::{Kind, Subject, Values};
 
 /// Height of what stands under the picture.
 const CONTROLS: f32 = 34.0;
@@ -74,15 +74,16 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
             let label = RichText::new(field.label).color(ink);
             let name = format!("{} ({})", field.label, study.name);
             // The label and its field stay in one row.
-            let width = 7.5 * field.label.len() as f32 + 8.0 + if field.kind.is_choice() { 104.0 } else { 72.0 };
+            let width = 7.5 * field.label.len() as f32 + 16.0 + field.kind.width();
             ui.allocate_ui_with_layout(egui::vec2(width, 28.0), Layout::left_to_right(Align::Center), |ui| {
                 ui.label(label).on_hover_text(field.hint);
                 match field.kind {
-                    Kind::Text(empty) => {
-                        edit(ui, &name, empty, text, 64.0).on_hover_text(field.hint);
+                    Kind::Text(empty) | Kind::Long(empty) => {
+                        edit(ui, &name, empty, text, field.kind.width()).on_hover_text(field.hint);
                     }
                     Kind::Choice(choices) => {
-                        let combo = egui::ComboBox::from_id_salt(&name).width(96.0).selected_text(text.as_str());
+                        let combo =
+                            egui::ComboBox::from_id_salt(&name).width(field.kind.width()).selected_text(text.as_str());
                         let shown = combo.show_ui(ui, |ui| {
                             for choice in choices {
                                 ui.selectable_value(text, (*choice).to_owned(), *choice);
@@ -95,8 +96,8 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
         }
         let (ink, fill) = if why_not.is_none() { (theme.paper, theme.exact) } else { (theme.ink_soft, theme.rule) };
         let button = egui::Button::new(RichText::new(study.action).family(theme::medium()).color(ink)).fill(fill);
-        let of = match (study.needs_contestant, &contestant) {
-            (true, Some(name)) => format!("Of {name}, in the background"),
+        let of = match (study.subject, &contestant) {
+            (Subject::Contestant | Subject::Either, Some(name)) => format!("Of {name}, in the background"),
             _ => "In the background".to_owned(),
         };
         let response = ui.add_enabled(why_not.is_none(), button).on_hover_text(of);
@@ -156,7 +157,7 @@ impl App {
         if opened.lab.is_none() || self.lab.jobs.running.is_busy() {
             return because("Studies begin when all indexes are run.");
         }
-        if study.needs_contestant && state.current.is_none() {
+        if study.subject == Subject::Contestant && state.current.is_none() {
             return because("Choose a contestant in the table first.");
         }
         if state.studies.running == Some(state.studies.chosen) {

@@ -8,7 +8,7 @@ use crate::job::Monitor;
 use crate::video::finding::Finding;
 
 /// All of them, in the order of their names on screen.
-pub const STUDIES: &[Study] = &[list::RANKS];
+pub const STUDIES: &[Study] = &[list::RANKS, list::DIFFICULTY, list::CELLS, list::PLANNER, list::SERVING];
 
 /// A study as the window offers it.
 pub struct Study {
@@ -20,11 +20,21 @@ pub struct Study {
     pub about: &'static str,
     /// What its button says.
     pub action: &'static str,
-    /// Whether it is about the contestant that is chosen, not about the session.
-    pub needs_contestant: bool,
+    pub subject: Subject,
     pub fields: &'static [Field],
     /// Judges what was typed, and gives the work that it asks for. Called while typing: reads no file.
     pub prepare: fn(&Values<'_>, &Question) -> Result<Work>,
+}
+
+/// What a study is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The contestant that is chosen.
+    Contestant,
+    /// The session, and the contestant if one is chosen.
+    Either,
+    /// The docs and queries of the session.
+    Session,
 }
 
 /// What runs on a worker.
@@ -33,7 +43,7 @@ pub type Work = Box<dyn FnOnce(&Context<'_>, &Monitor) -> Result<Finding> + Send
 /// What a study works with.
 pub struct Context<'a> {
     pub lab: &'a Lab,
-    /// The contestant that is chosen.
+    /// The contestant that is chosen, if the study is about one.
     pub run: Option<&'a Run>,
     /// For studies that build or search indexes.
     pub options: Options,
@@ -65,13 +75,20 @@ pub struct Field {
 pub enum Kind {
     /// Typed; the text stands for an empty field.
     Text(&'static str),
+    /// Likewise, with room for more.
+    Long(&'static str),
     /// One of these.
     Choice(&'static [&'static str]),
 }
 
 impl Kind {
-    pub fn is_choice(self) -> bool {
-        matches!(self, Self::Choice(_))
+    /// Width on screen.
+    pub fn width(self) -> f32 {
+        match self {
+            Self::Text(_) => 64.0,
+            Self::Choice(_) => 104.0,
+            Self::Long(_) => 190.0,
+        }
     }
 }
 
@@ -99,6 +116,31 @@ impl<'a> Values<'a> {
     /// Anything else.
     pub fn whole(&self, name: &'static str) -> Result<Option<usize>> {
         self.parsed(name, "a whole number")
+    }
+
+    /// A number; `None` of an empty field.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn real(&self, name: &'static str) -> Result<Option<f64>> {
+        self.parsed(name, "a number")
+    }
+
+    /// Numbers in percent, separated by commas or spaces, as shares; `None` of an empty field.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn percents(&self, name: &'static str) -> Result<Option<Vec<f64>>> {
+        let parts = self.text(name).split([',', ' ']).filter(|part| !part.is_empty());
+        let shares = parts.map(|part| {
+            part.parse::<f64>().map(|percent| percent / 100.0).map_err(|_| Error::Parameter {
+                name,
+                expected: "numbers in percent, like 1,2,5".to_owned(),
+                found: part.to_owned(),
+            })
+        });
+        let shares = shares.collect::<Result<Vec<_>>>()?;
+        Ok((!shares.is_empty()).then_some(shares))
     }
 
     fn parsed<T: std::str::FromStr>(&self, name: &'static str, expected: &str) -> Result<Option<T>> {
@@ -161,6 +203,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn percents_are_read_as_shares() {
+        const FIELDS: &[Field] =
+            &[Field { name: "fresh", label: "Fresh", default: "", hint: "h", kind: Kind::Text("none") }];
+        for (text, read) in [("", None), ("1, 20 50", Some(vec![0.01, 0.2, 0.5]))] {
+            let texts = [text.to_owned()];
+            assert_eq!(Values::new(FIELDS, &texts).percents("fresh").expect("numbers"), read, "{text}");
+        }
+        let texts = ["1;2".to_owned()];
+        let error = Values::new(FIELDS, &texts).percents("fresh").expect_err("no numbers");
+        assert!(error.to_string().contains("fresh: expected numbers in percent") && error.to_string().contains("1;2"));
     }
 
     #[test]
