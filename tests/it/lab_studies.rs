@@ -173,6 +173,14 @@ fn a_study_is_made_and_its_rows_lead_to_queries_and_docs() {
     assert!(window.sees("FINDING") && window.sees("recall@8 is"));
     assert!(window.sees("By rank: Ranks of hyperplane:tables=4:hashes=6 probes=0"));
 
+    // A column sorts the rows; they still lead to their own queries.
+    window.click("Sort by first");
+    let top = |window: &Window, row: &str| window.harness.get_by_label(row).rect().top();
+    assert!(top(&window, "row 7") < top(&window, "row 1"), "downwards");
+    window.click("Sort by first");
+    assert!(top(&window, "row 1") < top(&window, "row 7"), "upwards");
+    window.click("Sort by first");
+
     // The table of the study stands below, and leads to what a row is about.
     window.click("row 3");
     let lost = losers(&lab, 2);

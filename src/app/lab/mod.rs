@@ -192,10 +192,22 @@ fn table(app: &mut App, ui: &mut egui::Ui) {
         });
     });
     if let Some(found) = found.filter(|_| !shows_contestants) {
-        let id = ("study table", found.study);
-        let clicked = found.grid.show(ui, &app.theme, &format!("{id:?}"), state.studies.row, None, "row");
-        if let Some(Clicked::Row(row)) = clicked {
-            send(LabCommand::Study(StudyCommand::LookAtRow(row)));
+        let order = state.studies.order();
+        let grid = order.map_or(&found.grid, |sorted| &sorted.grid);
+        let place = |row: usize| match order {
+            Some(sorted) => sorted.order.iter().position(|&other| other == row),
+            None => Some(row),
+        };
+        let selected = state.studies.row.and_then(place);
+        // Sorted by none of the columns, as it was found.
+        let by = order.map_or((usize::MAX, true), |sorted| sorted.by);
+        match grid.show(ui, &app.theme, &format!("table of {}", found.study), selected, Some(by), "row") {
+            Some(Clicked::Row(row)) => {
+                let row = order.map_or(row, |sorted| sorted.order[row]);
+                send(LabCommand::Study(StudyCommand::LookAtRow(row)));
+            }
+            Some(Clicked::Column(column)) => send(LabCommand::Study(StudyCommand::SortBy(column))),
+            None => {}
         }
         return;
     }

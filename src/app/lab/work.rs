@@ -9,7 +9,7 @@ use super::super::save_dialog::{SaveForm, Saved};
 use super::super::work::{Slot, TextCache};
 use super::group::Group;
 use super::state::Part;
-use super::studies::{DocText, Found, Kept, Page, keep, words};
+use super::studies::{DocText, Found, Kept, Page, Sorted, keep, words};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
@@ -125,6 +125,7 @@ pub struct Jobs {
     pub reading: Slot<(Page, Option<Error>)>,
     pub grouping: Slot<Group>,
     pub studying: Slot<Result<Found>>,
+    pub sorting: Slot<Sorted>,
     pub filling: Slot<Result<Question>>,
     pub saving: Slot<(SaveForm<Part>, Result<Saved>)>,
 }
@@ -141,6 +142,7 @@ impl Jobs {
             reading: Slot::empty(),
             grouping: Slot::empty(),
             studying: Slot::empty(),
+            sorting: Slot::empty(),
             filling: Slot::empty(),
             saving: Slot::empty(),
         }
@@ -155,6 +157,7 @@ impl Jobs {
             || self.reading.is_busy()
             || self.grouping.is_busy()
             || self.studying.is_busy()
+            || self.sorting.is_busy()
             || self.filling.is_busy()
             || self.saving.is_busy()
     }

@@ -8,7 +8,7 @@ use super::super::super::state::Page;
 use super::super::super::work::Slot;
 use super::super::state::Tab;
 use super::registry::{STUDIES, Subject, Values};
-use super::state::{Listed, Side};
+use super::state::{Listed, Side, Sorted};
 use super::work::{self, Page, Task};
 use crate::compute::error::Error;
 
@@ -20,6 +20,8 @@ pub enum StudyCommand {
     Start,
     /// Shows a picture of what was found, by its place.
     ShowPicture(usize),
+    /// Sorts the table by a column; once more, the other way round.
+    SortBy(usize),
     /// Looks at the queries and docs of a row of the table.
     LookAtRow(usize),
     /// Which of both are listed.
@@ -49,6 +51,14 @@ impl App {
             StudyCommand::Choose(_) => {}
             StudyCommand::Start => self.start_study(ctx),
             StudyCommand::ShowPicture(place) => studies.picture = place,
+            StudyCommand::SortBy(column) => {
+                let Some(found) = studies.finding().cloned() else { return };
+                let before = studies.order().map(|sorted| sorted.by);
+                // The largest numbers first, names from A to Z.
+                let is_number = found.finding.table.columns.get(column).is_some_and(|column| column.is_number);
+                let downwards = before.filter(|by| by.0 == column).map_or(is_number, |by| !by.1);
+                self.lab.jobs.sorting.start(ctx, "sort", move |_| Sorted::of(found, (column, downwards)));
+            }
             StudyCommand::LookAtRow(row) => {
                 let Some(found) = studies.finding().cloned() else { return };
                 let Some(link) = found.finding.links.get(row) else { return };
@@ -143,6 +153,11 @@ impl App {
                 jobs.reading = Slot::empty();
             }
             state.studies.found[place] = Some(Arc::new(found));
+        }
+        match jobs.sorting.take() {
+            Some(Ok(sorted)) => state.studies.sorted = Some(sorted),
+            Some(Err(message)) => notices.wrong(message),
+            None => {}
         }
         match jobs.reading.take() {
             Some(Ok((Page { side, page, texts }, error))) => {

@@ -13,7 +13,7 @@ use egui::{Align, Layout, RichText};
 pub use actions::StudyCommand;
 pub use links::show as show_inspector;
 pub use registry::{STUDIES, Study};
-pub use state::{Found, Studies};
+pub use state::{Found, Sorted, Studies};
 pub use work::{DocText, Kept, Page, keep, words};
 
 use super::super::App;

@@ -1,10 +1,12 @@
 //! What the tab of the studies knows.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::super::grid::Grid;
 use super::registry::{STUDIES, Study};
+use crate::compute::table::Table;
 use crate::video::finding::{Finding, Link};
 use crate::video::panel::Canvas;
 use crate::video::scene::Scene;
@@ -19,6 +21,45 @@ pub struct Found {
     pub finding: Finding,
     /// Its table.
     pub grid: Grid,
+}
+
+/// The table of a finding in another order of its rows.
+#[derive(Debug)]
+pub struct Sorted {
+    pub found: Arc<Found>,
+    /// By this column, and whether downwards.
+    pub by: (usize, bool),
+    /// The row of the finding in each place.
+    pub order: Vec<usize>,
+    pub grid: Grid,
+}
+
+impl Sorted {
+    /// Numbers by their value, the rest as text; what is unknown comes last, equals keep their order.
+    pub fn of(found: Arc<Found>, by: (usize, bool)) -> Self {
+        let table = &found.finding.table;
+        let (column, downwards) = by;
+        let is_number = table.columns.get(column).is_some_and(|column| column.is_number);
+        let cell = |row: usize| table.rows[row].get(column).and_then(|cell| cell.as_deref());
+        let number = |row: usize| cell(row).and_then(|text| text.parse::<f64>().ok()).filter(|value| !value.is_nan());
+        let turned = |order: Ordering| if downwards { order.reverse() } else { order };
+        let mut order: Vec<usize> = (0..table.rows.len()).collect();
+        if is_number {
+            let keys: Vec<Option<f64>> = order.iter().map(|&row| number(row)).collect();
+            order.sort_by(|&left, &right| match (keys[left], keys[right]) {
+                (Some(left), Some(right)) => turned(left.total_cmp(&right)),
+                (left, right) => left.is_none().cmp(&right.is_none()),
+            });
+        } else {
+            order.sort_by(|&left, &right| match (cell(left), cell(right)) {
+                (Some(left), Some(right)) => turned(left.cmp(right)),
+                (left, right) => left.is_none().cmp(&right.is_none()),
+            });
+        }
+        let rows = order.iter().map(|&row| table.rows[row].clone()).collect();
+        let grid = Grid::new(Table { columns: table.columns.clone(), rows, is_cut: table.is_cut });
+        Self { found, by, order, grid }
+    }
 }
 
 /// Which rows a list is of.
@@ -96,6 +137,8 @@ pub struct Studies {
     pub picture: usize,
     /// Whether the contestants stand below, not what was found.
     pub shows_contestants: bool,
+    /// The table in another order, if one was asked for.
+    pub sorted: Option<Sorted>,
     /// The row of the finding that is looked at.
     pub row: Option<usize>,
     pub listed: Option<Listed>,
@@ -112,6 +155,7 @@ impl Default for Studies {
             running: None,
             picture: 0,
             shows_contestants: false,
+            sorted: None,
             row: None,
             listed: None,
             painted: None,
@@ -127,6 +171,12 @@ impl Studies {
     /// What the study that is shown found last.
     pub fn finding(&self) -> Option<&Arc<Found>> {
         self.found[self.chosen].as_ref()
+    }
+
+    /// The order of the table that is shown, unless it is that of the finding.
+    pub fn order(&self) -> Option<&Sorted> {
+        let found = self.finding()?;
+        self.sorted.as_ref().filter(|sorted| Arc::ptr_eq(&sorted.found, found))
     }
 
     /// Another session: nothing of the last one holds, but what was typed.
@@ -155,5 +205,53 @@ impl Studies {
         let scene = Arc::new(picture.drawing.scene(canvas, chosen));
         self.painted = Some(Painted { found, picture: self.picture, canvas, chosen, scene: scene.clone() });
         Some(scene)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::table::Column;
+
+    fn found() -> Arc<Found> {
+        let column = |name: &str, is_number| Column { name: name.to_owned(), is_number };
+        let row = |name: &str, value: Option<&str>| vec![Some(name.to_owned()), value.map(str::to_owned)];
+        let table = Table {
+            columns: vec![column("name", false), column("value", true)],
+            rows: vec![row("b", Some("10")), row("c", None), row("a", Some("9.5")), row("d", Some("1e-3"))],
+            is_cut: false,
+        };
+        let finding =
+            Finding { title: String::new(), notes: Vec::new(), pictures: Vec::new(), table, links: Vec::new() };
+        Arc::new(Found { study: 0, contestant: None, finding, grid: Grid::default() })
+    }
+
+    #[test]
+    fn rows_are_sorted_by_value_and_unknown_ones_come_last() {
+        for (by, order) in [
+            ((0, false), [2, 0, 1, 3]),
+            ((0, true), [3, 1, 0, 2]),
+            ((1, false), [3, 2, 0, 1]),
+            ((1, true), [0, 2, 3, 1]),
+            ((9, true), [0, 1, 2, 3]),
+        ] {
+            let sorted = Sorted::of(found(), by);
+            assert_eq!(sorted.order, order, "{by:?}");
+            assert_eq!(sorted.grid.table.rows[0], sorted.found.finding.table.rows[order[0]]);
+        }
+    }
+
+    #[test]
+    fn texts_are_kept_by_page_and_forgotten_when_there_are_many() {
+        let queries: Vec<u32> = (0..1000).collect();
+        let mut listed = Listed::of(Link { name: String::new(), queries, docs: vec![7] });
+        assert_eq!(listed.page(Side::Queries, 15), (960..1000).collect::<Vec<u32>>());
+        assert_eq!(listed.text(Side::Queries, 65), None);
+        listed.keep(Side::Queries, 1, vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(listed.text(Side::Queries, 65), Some("b"));
+        assert_eq!(listed.text(Side::Docs, 65), None);
+        (0..PAGES).for_each(|page| listed.keep(Side::Docs, page, Vec::new()));
+        assert!(listed.texts.len() <= PAGES);
+        assert_eq!(Listed::of(Link { name: String::new(), queries: Vec::new(), docs: vec![7] }).side, Side::Docs);
     }
 }
