@@ -224,7 +224,7 @@ fn cells_as_a_finding_are_linked_to_their_queries_and_docs() {
         assert!((recall.mean - mean).abs() < 1e-12 && recall.low <= mean && mean <= recall.high);
     }
     // Choosing all of the x axis of the cells chooses all queries.
-    let picture = finding.pictures.iter().find(|picture| picture.name == "cells by recall").expect("drawn");
+    let picture = finding.pictures.iter().find(|picture| picture.name == "Cells by recall").expect("drawn");
     let (panel, values) = picture.drawing.brush(Canvas::FILE).expect("can be brushed");
     let mut places: Vec<f64> = values.to_vec();
     places.sort_by(f64::total_cmp);

@@ -44,9 +44,9 @@ pub fn finding(study: &CellStudy) -> Finding {
         queries: study.queries(row.cell),
         docs: study.cells.docs(row.cell).to_vec(),
     };
-    let spread = Picture { name: "spread".to_owned(), drawing: Arc::new(SpreadPicture::of(study)) };
+    let spread = Picture { name: "Spread".to_owned(), drawing: Arc::new(SpreadPicture::of(study)) };
     let recall = RecallPicture::of(study)
-        .map(|picture| Picture { name: "cells by recall".to_owned(), drawing: Arc::new(picture) });
+        .map(|picture| Picture { name: "Cells by recall".to_owned(), drawing: Arc::new(picture) });
     let title = match &study.run {
         Some(run) => format!("{run} by cell: {}", study.title),
         None => format!("Cells: {}", study.title),

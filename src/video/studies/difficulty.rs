@@ -56,7 +56,7 @@ pub fn finding(difficulty: &Difficulty) -> Finding {
     let numbers =
         ["tenth", "from", "to", "queries", &recall, &format!("{recall}_low"), &format!("{recall}_high"), "lost"];
     let pictures = Measure::ALL.map(|measure| Picture {
-        name: measure.name().to_owned(),
+        name: if measure == Measure::Lid { "LID".to_owned() } else { capital(measure.name()) },
         drawing: Arc::new(MeasurePicture::of(difficulty, measure)),
     });
     Finding {
@@ -135,7 +135,7 @@ pub fn group(difficulty: &Difficulty, group: &Group, lab: &Lab, run: &Run, monit
             difficulty.run
         ),
         notes,
-        pictures: vec![Picture { name: "scores".to_owned(), drawing }],
+        pictures: vec![Picture { name: "Scores".to_owned(), drawing }],
         table: Table { columns, rows, is_cut: false },
         links,
     })

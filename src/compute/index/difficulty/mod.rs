@@ -176,8 +176,7 @@ pub fn run(lab: &Lab, run: &Run, params: &DifficultyParams, monitor: &Monitor) -
     let measured = parts.concat();
     let values = std::array::from_fn(|measure| measured.iter().map(|(values, _)| values[measure]).collect());
     let k = run.judged.k;
-    let difficulty =
-        Beside { recalls: queries.iter().map(|&query| run.judged.recall_of(query, k)).collect(), k, values };
+    let beside = Beside { recalls: queries.iter().map(|&query| run.judged.recall_of(query, k)).collect(), k, values };
     monitor.begin("comparing with recall", "measures", Measure::ALL.len() as u64);
     let mut correlations = [None; 4];
     let mut tenths: [Vec<Tenth>; 4] = Default::default();
