@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::studies::why::WhyArgs;
 use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
@@ -236,6 +237,8 @@ pub enum IndexCommand {
     Show(IndexShowArgs),
     /// List the families of indexes with their parameters.
     Families,
+    /// Tell why neighbours were missed: quantisation, cells not probed, graph not reached, hashes, leaves, duplicates.
+    Why(WhyArgs),
 }
 
 /// What all contestants are asked.
