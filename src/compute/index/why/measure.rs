@@ -441,7 +441,8 @@ impl Measuring<'_> {
         let own = Knob::Graph.of(&self.own).unwrap_or(USUAL_EF);
         let docs = traits.docs as u64;
         let is_sought = |open: &Open| open.reason.is_none();
-        let values = doubling(own, docs);
+        // FAISS looks at as many as are asked for at least.
+        let values = doubling(own, docs).into_iter().filter(|&value| value > self.k as u64).collect();
         let found = self.climb(Knob::Graph, values, &[], &unsolved, &is_sought, Some(Reason::NotReached))?;
         // What is still lost: does the graph lead there at all? Asked for as many as there are, it returns all that it comes to.
         let unsolved = self.unsolved();
