@@ -11,6 +11,7 @@ use super::studies::cells::CellsArgs;
 use super::studies::difficulty::DifficultyArgs;
 use super::studies::plan::PlanArgs;
 use super::studies::serve::ServeArgs;
+use super::studies::why::WhyArgs;
 use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
@@ -251,6 +252,8 @@ pub enum IndexCommand {
     Plan(PlanArgs),
     /// Simulate serving schemes: fresh docs in an index of their own, shards by hash and by cluster, replicas.
     Serve(ServeArgs),
+    /// Tell why neighbours were missed: quantisation, cells not probed, graph not reached, hashes, leaves, duplicates.
+    Why(WhyArgs),
 }
 
 /// What all contestants are asked.

@@ -39,6 +39,7 @@ pub fn run(command: &IndexCommand, monitor: &Monitor) -> Result<(), Failure> {
         IndexCommand::Cells(args) => studies::cells::run(args, monitor),
         IndexCommand::Plan(args) => studies::plan::run(args, monitor),
         IndexCommand::Serve(args) => studies::serve::run(args, monitor),
+        IndexCommand::Why(args) => studies::why::run(args, monitor),
     }
 }
 

@@ -19,4 +19,5 @@ mod uniqueness;
 mod uniqueness_window;
 mod verify;
 mod video;
+mod why;
 mod window;

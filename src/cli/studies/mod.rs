@@ -5,6 +5,7 @@ pub mod cells;
 pub mod difficulty;
 pub mod plan;
 pub mod serve;
+pub mod why;
 
 use std::path::PathBuf;
 

@@ -100,6 +100,9 @@ pub struct RunInfo {
     /// Fingerprint of the index file that was read, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// As [`Job::seed`], where it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 impl RunInfo {
@@ -372,6 +375,7 @@ impl Lab {
         }
         let info = RunInfo {
             file: None,
+            seed: None,
             candidate: name.to_owned(),
             setting: Setting::default(),
             build: 0,
@@ -386,6 +390,31 @@ impl Lab {
         remove_run(&kept)?;
         found.write(&kept)?;
         self.keep(info)
+    }
+
+    /// What a child is to do to build a candidate and, so far, to search nothing.
+    ///
+    /// # Errors
+    /// Vector files that are gone.
+    pub fn job(&self, candidate: &str, seed: u64, options: &Options, scratch: PathBuf) -> Result<Job> {
+        let absolute = |path: &Path| fs::canonicalize(path).map_err(Error::read(path));
+        Ok(Job {
+            docs: absolute(self.arena.docs.path())?,
+            queries: absolute(self.arena.queries.path())?,
+            dim: self.arena.dim(),
+            num_docs: self.arena.num_docs,
+            num_queries: self.arena.num_queries,
+            metric: self.arena.metric.name().to_owned(),
+            top_k: self.arena.top_k,
+            candidate: candidate.to_owned(),
+            searches: Vec::new(),
+            threads: options.threads,
+            seed,
+            memory_bytes: options.memory_bytes,
+            save: None,
+            scratch,
+            converses: false,
+        })
     }
 
     /// Builds and searches a candidate with all its settings; what the session has is not run again. `on_run` hears of
@@ -419,6 +448,7 @@ impl Lab {
         }
         self.runs.retain(|run| !stale(run));
         for build in 0..builds {
+            let seed = seed_of(build, options);
             let info = |setting: &Setting| RunInfo {
                 candidate: candidate.name.clone(),
                 setting: setting.clone(),
@@ -426,29 +456,16 @@ impl Lab {
                 built: None,
                 searched: None,
                 file: file.clone(),
+                seed: Some(seed),
             };
             let missing: Vec<RunInfo> =
                 candidate.settings().iter().map(info).filter(|wanted| !self.has(wanted)).collect();
             if missing.is_empty() {
                 continue;
             }
-            let absolute = |path: &Path| fs::canonicalize(path).map_err(Error::read(path));
-            let job = Job {
-                docs: absolute(self.arena.docs.path())?,
-                queries: absolute(self.arena.queries.path())?,
-                dim: self.arena.dim(),
-                num_docs: self.arena.num_docs,
-                num_queries: self.arena.num_queries,
-                metric: self.arena.metric.name().to_owned(),
-                top_k: self.arena.top_k,
-                candidate: candidate.name.clone(),
-                searches: missing.iter().map(|info| (info.setting.clone(), self.path_of(info))).collect(),
-                threads: options.threads,
-                seed: if build == 0 { 0 } else { options.seed.wrapping_add(build as u64).max(1) },
-                memory_bytes: options.memory_bytes,
-                save: None,
-                scratch: self.folder.join(RUNS_NAME).join("index.part"),
-            };
+            let scratch = self.folder.join(RUNS_NAME).join("index.part");
+            let searches = missing.iter().map(|info| (info.setting.clone(), self.path_of(info))).collect();
+            let job = Job { searches, ..self.job(&candidate.name, seed, options, scratch)? };
             let mut built = None;
             let outcome = process::run(&options.program, &job, monitor, &mut |event| {
                 match event {
@@ -459,7 +476,8 @@ impl Lab {
                             on_run(self);
                         }
                     }
-                    Event::Progress { .. } | Event::Failed { .. } => {}
+                    // The others belong to conversations, or were heard already.
+                    _ => {}
                 }
                 Ok(())
             });
@@ -475,6 +493,11 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// The seed of a build, from 0: the first takes the docs in the order of the file.
+pub fn seed_of(build: usize, options: &Options) -> u64 {
+    if build == 0 { 0 } else { options.seed.wrapping_add(build as u64).max(1) }
 }
 
 /// Builds the index of a candidate in a child process and writes it to `path`.
@@ -522,6 +545,7 @@ pub fn build_file(
         memory_bytes: options.memory_bytes,
         save: Some(unfinished.clone()),
         scratch: unfinished.clone(),
+        converses: false,
     };
     let mut built = None;
     let outcome = process::run(&options.program, &job, monitor, &mut |event| {

@@ -6,6 +6,7 @@ pub mod difficulty;
 pub mod plan;
 mod series;
 pub mod serving;
+pub mod why;
 
 use crate::compute::index::judge::Mean;
 
