@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use egui::{Key, Modifiers, pos2};
 use egui_kittest::kittest::Queryable;
-use knnscope::app::{Command, LabCommand, LabTab, StudyCommand};
+use knnscope::app::{Command, LabCommand, StudyCommand};
 use knnscope::compute::index::session::{Lab, Run};
 use knnscope::job::Monitor;
 use serde_json::Value;
@@ -115,7 +115,8 @@ fn ranks_at_the_command_line_agree_with_recall() {
 fn open(session: &Session) -> Window {
     let mut window = Window::open(vec![session.folder.clone()]);
     assert_eq!(window.app().lab().counts().0, 2, "{:?}", window.app().latest_notice());
-    send(&mut window, LabCommand::ShowTab(LabTab::Studies));
+    window.click("Studies");
+    window.click("ranks");
     window
 }
 

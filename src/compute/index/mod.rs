@@ -27,8 +27,8 @@ pub mod session;
 pub mod subset;
 pub mod trees;
 pub mod truth;
-pub mod words;
 pub mod why;
+pub mod words;
 pub mod worker;
 
 use rayon::prelude::*;

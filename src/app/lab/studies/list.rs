@@ -2,12 +2,14 @@
 
 use super::registry::{Field, Kind, Study, Subject, Values, Work};
 use crate::compute::error::{Error, Result};
+use crate::compute::figures::count;
 use crate::compute::index::by_rank::{self, RanksParams};
 use crate::compute::index::cells::{self, CellsParams};
 use crate::compute::index::difficulty::{self, DifficultyParams};
 use crate::compute::index::plan::{self, Asking, PlanParams};
 use crate::compute::index::serving::{self, Scheme, ServingParams};
 use crate::compute::index::truth::Question;
+use crate::compute::index::why::{self, WhyParams};
 use crate::video::studies;
 
 /// A field for a word or a number.
@@ -46,6 +48,29 @@ fn bytes(values: &Values<'_>, name: &'static str, usual: u64) -> Result<u64> {
         }
     }
 }
+
+pub const WHY: Study = Study {
+    name: "why",
+    command: "Study why neighbours were missed",
+    about: "Why was each lost neighbour missed? The index is built and asked again, until each has one reason: \
+            quantisation, a cell that was not probed, a graph that was not reached, hashes, leaves, duplicates.",
+    action: "Find out why",
+    subject: Subject::Contestant,
+    fields: &[text("query", "Query", "", "all", "One query alone, by its row, with texts; all of them if empty")],
+    prepare: |values, question| {
+        let params = WhyParams { query: values.whole("query")? };
+        if let (Some(query), Some(queries)) = (params.query, question.num_queries)
+            && query >= queries
+        {
+            let expected = format!("0 to {}, a query of the session", count(queries.saturating_sub(1)));
+            return Err(Error::Parameter { name: "query", expected, found: count(query) });
+        }
+        Ok(Box::new(move |context, monitor| {
+            let reasons = why::run(context.lab, context.run()?, &params, &context.options, monitor)?;
+            Ok(studies::why::finding(&reasons))
+        }))
+    },
+};
 
 pub const RANKS: Study = Study {
     name: "ranks",
