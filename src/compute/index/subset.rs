@@ -137,13 +137,15 @@ impl Runner<'_> {
             memory_bytes: self.memory_bytes,
             save: None,
             scratch: self.scratch.path("index.part"),
+            converses: false,
         };
         let (mut built, mut searched) = (None, None);
         process::run(self.program, &job, monitor, &mut |event| {
             match event {
                 Event::Built(figures) => built = Some(figures),
                 Event::Searched(_, figures) => searched = Some(figures),
-                Event::Progress { .. } | Event::Failed { .. } => {}
+                // The others tell of failures and of what only conversations have.
+                _ => {}
             }
             Ok(())
         })?;

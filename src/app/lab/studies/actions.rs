@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::super::App;
-use super::super::super::state::Page;
+use super::super::super::state;
 use super::super::super::work::Slot;
 use super::super::state::Tab;
 use super::registry::{STUDIES, Subject, Values};
@@ -39,7 +39,7 @@ impl App {
         let studies = &mut state.studies;
         match command {
             StudyCommand::Choose(place) if place < STUDIES.len() => {
-                self.session.page = Page::Lab;
+                self.session.page = state::Page::Lab;
                 state.tab = Tab::Studies;
                 if studies.chosen != place {
                     studies.chosen = place;
