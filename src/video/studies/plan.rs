@@ -52,7 +52,7 @@ fn table(plan: &Plan) -> Table {
         ("cheapest_to_queries", true),
         ("build_exponent", true),
         ("query_exponent", true),
-        ("memory_exponent", true),
+        ("memory_bytes_per_doc", true),
         ("measured_docs", true),
         ("extrapolated", false),
     ];
@@ -88,7 +88,7 @@ fn table(plan: &Plan) -> Table {
             method.cheapest.and_then(|stretch| stretch.to).map(|to| format!("{:.0}", to.floor())),
             exponent(method.build),
             exponent(query),
-            exponent(method.memory),
+            Some(format!("{:.1}", method.memory.per_doc)),
             Some(last.docs.to_string()),
             yes(plan.is_extrapolated(method)),
         ]
@@ -256,7 +256,7 @@ impl Drawing for Tree {
         let (top, bottom) = (112.0 * unit, height - 24.0 * unit);
         // A third of a row between branches.
         let row = (bottom - top) / (leaves as f32 + (plan.tree.len().max(1) - 1) as f32 / 3.0).max(1.0);
-        let columns = [left, left + 196.0 * unit, left + 450.0 * unit, left + 790.0 * unit, width - 32.0 * unit];
+        let columns = [left, left + 180.0 * unit, left + 456.0 * unit, left + 836.0 * unit, width - 32.0 * unit];
         let root = [
             columns[0],
             (top + bottom) / 2.0 - 32.0 * unit,
@@ -292,33 +292,32 @@ impl Tree {
         let middle = top + tall / 2.0;
         let edge = if branch.applies { inks.exact } else { inks.rule };
         let ink = if branch.applies { inks.ink } else { inks.ink_soft };
-        let held = match (branch.applies, branch.is_extrapolated) {
-            (true, false) => format!("{} docs, measured", count(branch.docs)),
-            (_, true) => format!("held for {} docs", whole(branch.docs as f64)),
-            (false, false) => format!("{} docs, measured", count(branch.docs)),
+        let times = branch.docs as f64 / self.0.measurements.docs.max(1) as f64;
+        let held = match branch.is_extrapolated {
+            false => format!("at {} docs", count(branch.docs)),
+            true if times < 9.95 => format!("at {} docs: extrapolated {times:.1}×", whole(branch.docs as f64)),
+            true => format!("at {} docs: extrapolated {}×", whole(branch.docs as f64), whole(times)),
         };
         let is_open = branch.leaves.iter().all(|leaf| leaf.verdict == Verdict::Open);
-        let box_of = [columns[1], middle - 32.0 * unit, columns[1] + 206.0 * unit, middle + 32.0 * unit];
+        let box_of = [columns[1], middle - 32.0 * unit, columns[1] + 242.0 * unit, middle + 32.0 * unit];
         for (place, leaf) in branch.leaves.iter().enumerate() {
             let center = top + row * (place as f32 + 0.5);
             link(sheet, (box_of[2], middle), (columns[2], center));
-            self.leaf(sheet, leaf, (center, row), columns, (ink, edge));
+            self.leaf(sheet, (leaf, branch.is_extrapolated), (center, row), columns, (ink, edge));
         }
         framed(sheet, box_of, edge, branch.applies);
         let center = (box_of[0] + box_of[2]) / 2.0;
         let lower = if is_open { 6.0 } else { -5.0 };
         sheet.text(center, middle + lower * unit, 19.0, Face::Medium, Align::Center, ink, branch.range.to_owned());
         if !is_open {
-            let text = if branch.is_extrapolated { format!("{held}, extrapolated") } else { held };
-            let size = if branch.is_extrapolated { 13.0 } else { 15.0 };
-            sheet.text(center, middle + 18.0 * unit, size, Face::Regular, Align::Center, inks.ink_soft, text);
+            sheet.text(center, middle + 18.0 * unit, 14.0, Face::Regular, Align::Center, inks.ink_soft, held);
         }
     }
 
     fn leaf(
         &self,
         sheet: &mut Sheet,
-        leaf: &Leaf,
+        (leaf, is_extrapolated): (&Leaf, bool),
         (center, row): (f32, f32),
         columns: &[f32; 5],
         (ink, edge): (Color, Color),
@@ -336,16 +335,18 @@ impl Tree {
         let says = wrapped(Face::Medium, 17.0 * unit, leaf.says, across);
         lines.extend(says.into_iter().map(|line| (line, ink, Face::Medium)));
         text_lines(sheet, (inner, center), 17.0, lines);
-        let (color, word) = match leaf.verdict {
-            Verdict::Right => (inks.right, "right here"),
-            Verdict::Wrong => (inks.wrong, "wrong here"),
-            Verdict::Open => (inks.ink_soft, "open"),
+        let (color, word) = match (leaf.verdict, is_extrapolated) {
+            (Verdict::Right, false) => (inks.right, "right here"),
+            (Verdict::Right, true) => (inks.right, "likely right"),
+            (Verdict::Wrong, false) => (inks.wrong, "wrong here"),
+            (Verdict::Wrong, true) => (inks.wrong, "likely wrong"),
+            (Verdict::Open, _) => (inks.ink_soft, "open"),
         };
         let x = columns[3];
         mark(sheet, (x + 11.0 * unit, center), leaf.verdict, color);
         let told = x + 40.0 * unit;
         sheet.text(told, center + 6.0 * unit, 17.0, Face::Medium, Align::Left, color, word.to_owned());
-        let from = told + 108.0 * unit;
+        let from = told + 120.0 * unit;
         let lines = wrapped(Face::Regular, 16.0 * unit, &leaf.because, columns[4] - from);
         let ink = if leaf.verdict == Verdict::Open { inks.ink_soft } else { inks.ink };
         text_lines(sheet, (from, center), 16.0, lines.into_iter().map(|line| (line, ink, Face::Regular)).collect());

@@ -34,7 +34,7 @@ impl Axis {
     /// there are few; `label` writes them.
     pub fn log(name: &str, (low, high): (f64, f64), label: impl Fn(f64) -> String) -> Self {
         let ends = (low.log10(), high.log10());
-        let steps: &[f64] = if ends.1 - ends.0 > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+        let steps: &[f64] = if ends.1 - ends.0 > 3.2 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         // Many powers would not fit: every second, third, … then.
         let every = (((ends.1 - ends.0) / 12.0).ceil() as i32).max(1);
         let powers = (ends.0.floor() as i32..=ends.1.ceil() as i32).filter(|power| power % every == 0);

@@ -358,8 +358,8 @@ impl Chart {
         plots(
             canvas,
             (
-                &format!("Main index beside an exact one of fresh docs: {}", title(serving)),
-                "bands: 95 % of resampled queries · fresh docs are drawn at random",
+                "Main index beside an exact one of fresh docs",
+                &format!("{} · bands: 95 % of resampled queries", title(serving)),
             ),
             &[(x(), axes.0, recalls), (x(), axes.1, times)],
         )
@@ -374,7 +374,7 @@ impl Chart {
             points: self.rows().map(|row| (row.step as f64, row.recall)).collect(),
         }];
         let line = |name: &str, color, value: fn(&Row) -> f64| {
-            Series::plain(name, color, self.rows().map(|row| (row.step as f64, value(row) * 1e3)))
+            Series::plain(name, color, self.rows().map(|row| (row.step as f64, value(row).max(1e-9))))
         };
         let times = vec![
             line("work of all", inks.attention, |row| row.work_secs),
@@ -382,13 +382,12 @@ impl Chart {
             line("slowest, median", inks.exact, |row| row.latency_secs[0]),
         ];
         let x = || Axis::steps("shards", &shards);
-        let axes = (recall_axis(&self.recall_name(), &recalls), from_zero("ms a query", &times));
+        let (low, high) = Series::extent(times.iter()).unwrap_or((1e-3, 1.0));
+        let y = Axis::log("time of a query", (low / 1.5, high * 1.5), secs);
+        let axes = (recall_axis(&self.recall_name(), &recalls), y);
         plots(
             canvas,
-            (
-                &format!("Shards by hash, all asked: {}", title(serving)),
-                "bands: 95 % of resampled queries · slowest: the shards answer at the same time",
-            ),
+            ("Shards by hash, all asked", &format!("{} · bands: 95 % of resampled queries", title(serving))),
             &[(x(), axes.0, recalls), (x(), axes.1, times)],
         )
     }
@@ -408,7 +407,11 @@ impl Chart {
                 inks.attention,
                 self.rows().map(|row| (fan_out(row), row.work_secs * 1e3)),
             ),
-            Series::plain("slowest", inks.exact, self.rows().map(|row| (fan_out(row), row.latency_secs[0] * 1e3))),
+            Series::plain(
+                "slowest, median",
+                inks.exact,
+                self.rows().map(|row| (fan_out(row), row.latency_secs[0] * 1e3)),
+            ),
         ];
         let balance = |value: fn(&Row) -> Option<f64>| {
             self.rows().filter_map(move |row| Some((fan_out(row), value(row)?))).collect::<Vec<_>>().into_iter()
@@ -437,17 +440,13 @@ impl Chart {
             from_zero("largest load / mean load", &loads),
         );
         let cells = serving.params.cells.filter(|cells| *cells != serving.params.shards);
-        let cells = cells.map_or_else(
-            || "a cell a shard".to_owned(),
-            |cells| format!("{} cells packed into shards evenly", count(cells)),
-        );
+        let cells =
+            cells.map_or_else(|| "a cell a shard".to_owned(), |cells| format!("{} cells packed evenly", count(cells)));
         plots(
             canvas,
             (
-                &format!("Shards by cluster, the nearest asked: {}", title(serving)),
-                &format!(
-                    "bands: 95 % of resampled queries · {cells} · median of queries · 1: all shards carry the same"
-                ),
+                "Shards by cluster, the nearest asked",
+                &format!("{} · {cells} · bands: 95 % of resampled queries", title(serving)),
             ),
             &[(x(), axes.0, recalls), (x(), axes.1, times), (x(), axes.2, loads)],
         )
@@ -480,11 +479,8 @@ impl Chart {
         plots(
             canvas,
             (
-                &format!("Replicas under load: {}", title(serving)),
-                &format!(
-                    "simulated: queries arrive at random times and take measured times · {} a replica",
-                    counted(serving.threads, "thread", "threads")
-                ),
+                "Replicas under load, simulated",
+                &format!("{} · {} a replica", title(serving), counted(serving.threads, "thread", "threads")),
             ),
             &[(x(), y("median, from arrival to answer"), middles), (x(), y("99th percentile"), tails)],
         )

@@ -53,6 +53,38 @@ impl Scaling {
     }
 }
 
+/// Memory at any number of docs: what a process takes anyway, and as much for every doc.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Memory {
+    /// The most docs that were measured, and the bytes there.
+    pub docs: f64,
+    pub bytes: f64,
+    /// Bytes that a doc adds, ≥ 0.
+    pub per_doc: f64,
+    /// All bytes are assumed to be of the docs, since one size only was measured.
+    pub is_assumed: bool,
+}
+
+impl Memory {
+    /// From points (docs, bytes), not empty: the slope of the line of least squares, through the point with the most docs.
+    pub fn of(points: &[(f64, f64)]) -> Option<Self> {
+        let &(docs, bytes) = points.iter().max_by(|left, right| left.0.total_cmp(&right.0))?;
+        let count = points.len() as f64;
+        let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
+        let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+        let is_assumed = spread <= 0.0;
+        let per_doc = match is_assumed {
+            true => bytes / docs,
+            false => points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>() / spread,
+        };
+        Some(Self { docs, bytes, per_doc: per_doc.max(0.0), is_assumed })
+    }
+
+    pub fn at(&self, docs: f64) -> f64 {
+        (self.bytes + self.per_doc * (docs - self.docs)).max(0.0)
+    }
+}
+
 /// Seconds before the first query, and of every query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
@@ -138,6 +170,17 @@ mod tests {
         assert!(one.is_assumed && one.at(3e4) == 6.0);
         let shrinking = Scaling::of(&[(1e4, 2.0), (2e4, 1.0)]).expect("points");
         assert_eq!(shrinking.at(8e4), 1.0, "more docs are never predicted to cost less");
+    }
+
+    #[test]
+    fn memory_is_a_fixed_part_and_bytes_of_every_doc() {
+        let points = [1e4, 2e4, 4e4].map(|docs| (docs, 5e6 + 200.0 * docs));
+        let memory = Memory::of(&points).expect("points");
+        assert!((memory.per_doc - 200.0).abs() < 1e-6 && !memory.is_assumed, "{memory:?}");
+        assert!((memory.at(1e6) - 205e6).abs() < 1.0, "{memory:?}");
+        let one = Memory::of(&points[..1]).expect("a point");
+        assert!(one.is_assumed && one.at(2e4) == 14e6);
+        assert_eq!(Memory::of(&[(1e4, 2.0), (2e4, 1.0)]).expect("points").at(1e6), 1.0);
     }
 
     #[test]

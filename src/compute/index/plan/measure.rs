@@ -17,7 +17,7 @@ use crate::compute::random::Random;
 use crate::job::Monitor;
 
 /// Measuring begins with at most as many docs.
-const FIRST_DOCS: usize = 5000;
+const FIRST_DOCS: usize = 2000;
 /// Fewer docs than this, or than ten times the neighbours, tell nothing.
 const LEAST_DOCS: usize = 256;
 /// Sizes from which a cost is fitted: the largest ones.
@@ -139,7 +139,11 @@ pub fn measure(
             .and_then(|()| Lab::begin(&sample, &folder, &within_budget));
         let mut lab = match begun {
             Err(Error::Cancelled) if !monitor.is_cancelled() => {
-                left_out.push(out_of_time(docs, params.budget_secs, "no method"));
+                left_out.push(format!(
+                    "Nothing was measured with {} docs or more: the {} of the budget would not do.",
+                    count(docs),
+                    duration(params.budget_secs)
+                ));
                 break;
             }
             begun => begun?,
@@ -352,7 +356,7 @@ mod tests {
 
     #[test]
     fn sizes_double_up_to_the_most() {
-        assert_eq!(sizes(40_000, 100), [5000, 10_000, 20_000, 40_000]);
+        assert_eq!(sizes(40_000, 100), [1250, 2500, 5000, 10_000, 20_000, 40_000]);
         assert_eq!(sizes(4000, 10), [1000, 2000, 4000]);
         assert_eq!(sizes(2000, 100), [1000, 2000]);
         assert_eq!(sizes(300, 10), [300]);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use self::costs::{Cost, Scaling, Stretch, envelope};
+use self::costs::{Cost, Memory, Scaling, Stretch, envelope};
 use self::measure::{FITTED_SIZES, Measured, Measurements, Point, measure};
 use self::tree::Branch;
 use super::candidate::Candidate;
@@ -118,11 +118,11 @@ pub struct Method {
     pub family: String,
     /// What was measured, fewest docs first.
     pub points: Vec<Point>,
-    /// Seconds and bytes against docs.
+    /// Seconds and bytes by docs.
     pub build: Scaling,
     pub one_by_one: Scaling,
     pub at_once: Scaling,
-    pub memory: Scaling,
+    pub memory: Memory,
     /// For the docs planned for.
     pub cost: Cost,
     pub memory_bytes: f64,
@@ -451,14 +451,15 @@ impl Plan {
 fn method(measured: Measured, params: &PlanParams, (docs, distinct, sampled): (usize, usize, usize)) -> Option<Method> {
     let Measured { family, points } = measured;
     let fitted = &points[points.len().saturating_sub(FITTED_SIZES)..];
-    let against = |value: &dyn Fn(&Point) -> f64| {
-        Scaling::of(&fitted.iter().map(|point| (point.docs as f64, value(point))).collect::<Vec<_>>())
+    let pairs = |value: &dyn Fn(&Point) -> f64| -> Vec<(f64, f64)> {
+        fitted.iter().map(|point| (point.docs as f64, value(point))).collect()
     };
+    let against = |value: &dyn Fn(&Point) -> f64| Scaling::of(&pairs(value));
     let is_precomputed = family == "precomputed";
     let asked = docs as f64;
     let build = against(&|point| point.build_secs)?;
     let (one_by_one, at_once) = (against(&|point| point.one_by_one_secs)?, against(&|point| point.at_once_secs)?);
-    let memory = against(&|point| point.memory_bytes)?;
+    let memory = Memory::of(&pairs(&|point| point.memory_bytes))?;
     let (before, memory_bytes) = match is_precomputed {
         // A score a pair: what was measured for some queries is as much more for more.
         true => (build.at(asked) * distinct as f64 / sampled as f64, asked * distinct as f64 * 4.0),

@@ -48,7 +48,7 @@ impl Fleet<'_> {
     /// # Errors
     /// Cancelled.
     pub fn simulate(&self, utilisation: f64, seed: u64, monitor: &Monitor) -> Result<Response> {
-        let mut random = Random::stream(seed, 0x7175_6575_65);
+        let mut random = Random::stream(seed, 0x0071_7565_7565);
         let mean_service =
             self.service_secs.iter().map(|secs| f64::from(*secs)).sum::<f64>() / self.service_secs.len() as f64;
         let between = mean_service / (utilisation * (self.replicas * self.threads) as f64);

@@ -25,7 +25,7 @@ impl Stage<'_> {
     /// share among those of a larger one.
     pub(super) fn dual(&self) -> Result<Vec<Row>> {
         let arena = &self.lab.arena;
-        let order = Random::stream(self.params.seed, 0x6672_6573_68).order(arena.num_docs);
+        let order = Random::stream(self.params.seed, 0x0066_7265_7368).order(arena.num_docs);
         let mut counts: Vec<usize> = self
             .params
             .fresh
