@@ -18,6 +18,8 @@ pub struct Cancelled;
 #[derive(Clone)]
 pub struct Monitor {
     shared: Arc<Shared>,
+    /// When the work stops by itself.
+    deadline: Option<Instant>,
 }
 
 struct Shared {
@@ -86,7 +88,13 @@ impl Monitor {
 
     fn hearing(cancelled: Arc<AtomicBool>) -> Self {
         let stage = Stage { label: String::new(), unit: "", detail: String::new(), total: 0, started: Instant::now() };
-        Self { shared: Arc::new(Shared { cancelled, done: AtomicU64::new(0), stage: Mutex::new(stage) }) }
+        let shared = Arc::new(Shared { cancelled, done: AtomicU64::new(0), stage: Mutex::new(stage) });
+        Self { shared, deadline: None }
+    }
+
+    /// The same work, for a part of it that is told to stop at `deadline`, too.
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { shared: self.shared.clone(), deadline: Some(deadline) }
     }
 
     /// Begins a stage of `total` units, which are `unit`s; the count and the clock start anew.
@@ -118,6 +126,7 @@ impl Monitor {
 
     pub fn is_cancelled(&self) -> bool {
         self.shared.cancelled.load(Ordering::Relaxed)
+            || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     pub fn progress(&self) -> Progress {
@@ -250,6 +259,17 @@ mod tests {
         assert!(!job.monitor().is_cancelled());
         drop(job);
         stop.recv_timeout(Duration::from_secs(10)).expect("worker stopped");
+    }
+
+    #[test]
+    fn a_deadline_stops_its_part_alone() {
+        let monitor = Monitor::new();
+        let part = monitor.until(Instant::now());
+        assert!(part.is_cancelled() && part.advance(1).is_err());
+        assert!(!monitor.is_cancelled());
+        assert!(!monitor.until(Instant::now() + Duration::from_secs(600)).is_cancelled());
+        monitor.cancel();
+        assert!(monitor.until(Instant::now() + Duration::from_secs(600)).is_cancelled());
     }
 
     #[test]

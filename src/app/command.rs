@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::lab::{LabCommand, Part};
+use super::lab::{LabCommand, Part, STUDIES, Study, StudyCommand, Tab};
 use super::sparsity::SparsityCommand;
 use super::state::{ExportKind, Page};
 use super::uniqueness::{Save, UniquenessCommand};
@@ -55,6 +55,7 @@ impl Command {
             Self::ZoomReset
                 | Self::Uniqueness(UniquenessCommand::ZoomReset)
                 | Self::Sparsity(SparsityCommand::ZoomReset)
+                | Self::Lab(LabCommand::EndGroup)
         )
     }
 }
@@ -94,7 +95,7 @@ pub enum Work {
 
 /// The commands of the palette: name, shortcut, command.
 pub fn palette() -> Vec<(&'static str, &'static str, Command)> {
-    vec![
+    let mut commands = vec![
         ("Play or pause", "Space", Command::TogglePlay),
         ("Next run", "Right", Command::Step(1)),
         ("Previous run", "Left", Command::Step(-1)),
@@ -139,7 +140,21 @@ pub fn palette() -> Vec<(&'static str, &'static str, Command)> {
         ("Redo rules", "Ctrl+Shift+Z", Command::Uniqueness(UniquenessCommand::Redo)),
         ("Switch between light and dark", "", Command::ToggleTheme),
         ("Show notices", "", Command::ShowNotices),
-    ]
+        ("Recall and speed of the index lab", "", Command::Lab(LabCommand::ShowTab(Tab::Speed))),
+        ("Scores of a contestant", "", Command::Lab(LabCommand::ShowTab(Tab::Scores))),
+        ("Studies of the index lab", "", Command::Lab(LabCommand::ShowTab(Tab::Studies))),
+        ("Make the study that is shown", "", Command::Lab(LabCommand::Study(StudyCommand::Start))),
+        ("Save the picture of the study…", "", Command::Lab(LabCommand::AskSave(Part::StudyPicture))),
+        ("Save the table of the study…", "", Command::Lab(LabCommand::AskSave(Part::StudyTable))),
+        ("Save the notes of the study…", "", Command::Lab(LabCommand::AskSave(Part::StudyNotes))),
+        ("Choose queries by a range of values…", "", Command::Lab(LabCommand::AskRange)),
+        ("End the group of queries", "Esc in its view", Command::Lab(LabCommand::EndGroup)),
+    ];
+    let study = |(place, study): (usize, &'static Study)| {
+        (study.command, "", Command::Lab(LabCommand::Study(StudyCommand::Choose(place))))
+    };
+    commands.extend(STUDIES.iter().enumerate().map(study));
+    commands
 }
 
 /// The commands that the keys pressed in this frame stand for on `page`. Plain keys only count while no
@@ -214,7 +229,7 @@ pub fn from_keys(ctx: &egui::Context, page: Page) -> Vec<Command> {
                 (Modifiers::COMMAND, Key::Enter, Command::Lab(LabCommand::Start)),
                 (Modifiers::COMMAND, Key::S, Command::Lab(LabCommand::AskSave(Part::Table))),
             ]);
-            Vec::new()
+            vec![(Key::Escape, Command::Lab(LabCommand::EndGroup))]
         }
     };
     ctx.input_mut(|input| {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use command::Command;
-pub use lab::{Lab, LabCommand};
+pub use lab::{Lab, LabCommand, StudyCommand};
 use notices::Notices;
 pub use sparsity::{Sparsity, SparsityCommand};
 pub use state::{Page, Settings};

@@ -7,7 +7,7 @@ use super::theme;
 use crate::video::fonts::Face;
 use crate::video::palette::{Color, Look};
 use crate::video::panel::Canvas;
-use crate::video::scene::{Align, Item, Scene};
+use crate::video::scene::{Align, Item, Scene, Shades};
 
 /// Share of a font's size that lies above the baseline, in the bundled fonts.
 const ASCENT: f32 = 0.93;
@@ -54,8 +54,10 @@ pub fn scene(painter: &egui::Painter, scene: &Scene, origin: Pos2) {
                 }
                 painter.add(mesh);
             }
-            // Spy plots are textures of their own here.
-            Item::Shades { .. } => {}
+            Item::Shades { x, y, width, height, shades, from, to } => {
+                let area = Rect::from_min_size(at(*x, *y), Vec2::new(*width, *height));
+                painter.add(shaded(area, shades, *from, *to));
+            }
             Item::Text { x, y, size, face, align, upwards, color, text } => {
                 let font = FontId::new(*size, family(*face));
                 let galley = painter.layout_no_wrap(text.clone(), font, ink(*color));
@@ -76,6 +78,26 @@ pub fn scene(painter: &egui::Painter, scene: &Scene, origin: Pos2) {
     }
 }
 
+/// Shades as rectangles, those of a row that are the same and side by side as one. For some thousands of them: spy plots
+/// are textures of their own.
+fn shaded(area: Rect, shades: &Shades, from: Color, to: Color) -> Mesh {
+    let mut mesh = Mesh::default();
+    let rgb = shades.rgb(from, to);
+    let step = Vec2::new(area.width() / shades.width.max(1) as f32, area.height() / shades.height.max(1) as f32);
+    for row in 0..shades.height {
+        let values = &shades.values[row * shades.width..(row + 1) * shades.width];
+        let mut first = 0;
+        for run in values.chunk_by(|left, right| left == right) {
+            let place = (row * shades.width + first) * 3;
+            let corner = |column: usize, row: usize| area.min + step * Vec2::new(column as f32, row as f32);
+            let rect = Rect::from_min_max(corner(first, row), corner(first + run.len(), row + 1));
+            mesh.add_colored_rect(rect, Color32::from_rgb(rgb[place], rgb[place + 1], rgb[place + 2]));
+            first += run.len();
+        }
+    }
+    mesh
+}
+
 fn ink(color: Color) -> Color32 {
     Color32::from_rgb(color.red, color.green, color.blue)
 }
@@ -86,5 +108,21 @@ fn family(face: Face) -> FontFamily {
         Face::Medium => theme::medium(),
         Face::Bold => theme::bold(),
         Face::Mono => FontFamily::Monospace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shades_of_a_row_that_are_the_same_are_one_rectangle() {
+        let shades = Shades { width: 3, height: 2, values: vec![0, 0, 255, 255, 255, 255] };
+        let (black, white) = (Color::new(0, 0, 0), Color::new(255, 255, 255));
+        let mesh = shaded(Rect::from_min_max(pos2(10.0, 20.0), pos2(40.0, 40.0)), &shades, black, white);
+        let corners: Vec<(f32, f32)> = mesh.vertices.iter().map(|vertex| (vertex.pos.x, vertex.pos.y)).collect();
+        assert_eq!(corners.len(), 3 * 4, "two in the first row, one in the second");
+        assert!(corners.contains(&(30.0, 20.0)) && corners.contains(&(40.0, 40.0)), "{corners:?}");
+        assert_eq!((mesh.vertices[0].color, mesh.vertices[4].color), (Color32::BLACK, Color32::WHITE));
     }
 }

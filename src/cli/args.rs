@@ -6,6 +6,12 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::studies::by_rank::RanksArgs;
+use super::studies::cells::CellsArgs;
+use super::studies::difficulty::DifficultyArgs;
+use super::studies::plan::PlanArgs;
+use super::studies::serve::ServeArgs;
+use super::studies::why::WhyArgs;
 use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
@@ -236,6 +242,18 @@ pub enum IndexCommand {
     Show(IndexShowArgs),
     /// List the families of indexes with their parameters.
     Families,
+    /// Study what a contestant lost by rank: the nearest neighbour, the second, and so on.
+    Ranks(RanksArgs),
+    /// Study what makes queries hard: dimension, contrast, hubness and distance to centroids beside recall.
+    Difficulty(DifficultyArgs),
+    /// Study cells of docs, as an IVF index has them: what each holds, and what is lost in it.
+    Cells(CellsArgs),
+    /// Plan: which method pays when, from costs measured on this machine and data.
+    Plan(PlanArgs),
+    /// Simulate serving schemes: fresh docs in an index of their own, shards by hash and by cluster, replicas.
+    Serve(ServeArgs),
+    /// Tell why neighbours were missed: quantisation, cells not probed, graph not reached, hashes, leaves, duplicates.
+    Why(WhyArgs),
 }
 
 /// What all contestants are asked.

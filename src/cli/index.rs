@@ -8,7 +8,7 @@ use super::args::{
 };
 use super::progress::ProgressLine;
 use super::score::missing_dim;
-use super::{Failure, use_threads};
+use super::{Failure, studies, use_threads};
 use crate::compute::Error;
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::figures::{bytes, count, counted, duration};
@@ -34,6 +34,12 @@ pub fn run(command: &IndexCommand, monitor: &Monitor) -> Result<(), Failure> {
             tell_families();
             Ok(())
         }
+        IndexCommand::Ranks(args) => studies::by_rank::run(args, monitor),
+        IndexCommand::Difficulty(args) => studies::difficulty::run(args, monitor),
+        IndexCommand::Cells(args) => studies::cells::run(args, monitor),
+        IndexCommand::Plan(args) => studies::plan::run(args, monitor),
+        IndexCommand::Serve(args) => studies::serve::run(args, monitor),
+        IndexCommand::Why(args) => studies::why::run(args, monitor),
     }
 }
 

@@ -7,7 +7,8 @@ use super::panel::{Canvas, Panel};
 use super::raster;
 use super::scene::{Align, Item, Scene, Sheet, fixed, ticks};
 use crate::compute::error::Result;
-use crate::compute::figures::{count, percent};
+use crate::compute::figures::{count, counted, percent};
+use crate::compute::histogram::Histogram;
 use crate::compute::index::report::Line;
 use crate::compute::index::scores::{Frame, Scores};
 use crate::job::Monitor;
@@ -172,7 +173,7 @@ impl Tradeoff {
     }
 }
 
-fn heading(sheet: &mut Sheet, left: f32, title: &str, below: &str) {
+pub(super) fn heading(sheet: &mut Sheet, left: f32, title: &str, below: &str) {
     let (unit, inks) = (sheet.unit, sheet.inks);
     sheet.text(left, 46.0 * unit, 28.0, Face::Medium, Align::Left, inks.ink, title.to_owned());
     sheet.text(left, 80.0 * unit, 20.0, Face::Regular, Align::Left, inks.ink_soft, below.to_owned());
@@ -182,12 +183,44 @@ fn heading(sheet: &mut Sheet, left: f32, title: &str, below: &str) {
 pub fn lost_in_words(scores: &Scores, place: Option<usize>) -> String {
     let frame = scores.frame(place);
     let (lost, all) = (frame.lost.total() as usize, frame.exact.total() as usize);
+    if let Some(beside) = &scores.beside {
+        let (all_lost, everything) = (beside.lost.total() as usize, beside.exact.total() as usize);
+        return format!(
+            "{}: {} of {} exact neighbours lost ({}; of all queries {})",
+            counted(frame.queries, "chosen query", "chosen queries"),
+            count(lost),
+            count(all),
+            percent(lost, all),
+            percent(all_lost, everything)
+        );
+    }
     let queries = match (place, frame.queries) {
         (None, _) => format!("all {} queries", count(scores.all.queries)),
         (Some(_), 1) => format!("query {}", count(frame.first)),
         (Some(_), queries) => format!("queries {} to {}", count(frame.first), count(frame.first + queries - 1)),
     };
     format!("{queries}: {} of {} exact neighbours lost ({})", count(lost), count(all), percent(lost, all))
+}
+
+/// Where the lower plots of [`scores_scene`] begin.
+fn middle_of(canvas: Canvas) -> f32 {
+    (canvas.height as f32 * 0.6).round()
+}
+
+/// Where the scores stand in [`scores_scene`].
+pub fn scores_panel(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Panel {
+    let unit = canvas.unit;
+    // Of all frames if one of them is shown, so that the axis holds; of all queries beside chosen ones.
+    let holds = place.is_some() || scores.beside.is_some();
+    let highest = if holds { scores.highest() } else { scores.all.highest() };
+    Panel {
+        left: (132.0 * unit).round(),
+        right: (canvas.width as f32 - 40.0 * unit).round(),
+        top: (116.0 * unit).round(),
+        bottom: middle_of(canvas) - 40.0 * unit,
+        x: (scores.bins.edge(0), scores.bins.edge(scores.bins.count())),
+        y: (0.0, highest * 1.06),
+    }
 }
 
 /// Exact and found scores over each other, lost ones before them, and below what was lost by rank. `place`: of a frame;
@@ -200,25 +233,16 @@ pub fn scores_scene(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Sc
     let left = (132.0 * unit).round();
     let told = lost_in_words(scores, place);
     heading(&mut sheet, left, &scores.title, &told);
-    let middle = (height * 0.6).round();
-    let panel = Panel {
-        left,
-        right: (width - 40.0 * unit).round(),
-        top: (116.0 * unit).round(),
-        bottom: middle - 40.0 * unit,
-        x: (scores.bins.edge(0), scores.bins.edge(scores.bins.count())),
-        // Of all frames if one of them is shown, so that the axis holds.
-        y: (0.0, if place.is_some() { scores.highest() } else { scores.all.highest() } * 1.06),
-    };
+    let middle = middle_of(canvas);
+    let panel = scores_panel(scores, place, canvas);
     let wanted = |panel: &Panel| (((panel.right - panel.left) / (130.0 * unit)) as usize).clamp(2, 10);
     sheet.panel_axes(&panel, (scores.axis, "% of exact"), (wanted(&panel), 4), false);
     bars(&mut sheet, &panel, frame, scores, [inks.exact, inks.attention]);
-    legend(
-        &mut sheet,
-        panel.right,
-        80.0 * unit,
-        &[(inks.exact, "exact"), (inks.ink, "found"), (inks.attention, "lost")],
-    );
+    let mut names = vec![(inks.exact, "exact"), (inks.ink, "found"), (inks.attention, "lost")];
+    if scores.beside.is_some() {
+        names.push((inks.band, "exact, all queries"));
+    }
+    legend(&mut sheet, panel.right, 80.0 * unit, &names);
     let ranks = scores.lost_by_rank.len();
     let across = (width - left - 40.0 * unit) / 2.0;
     let gaps: Vec<f64> = scores.gap_by_rank.iter().map(|gap| gap.unwrap_or(0.0)).collect();
@@ -260,18 +284,29 @@ fn bars(sheet: &mut Sheet, panel: &Panel, frame: &Frame, scores: &Scores, [exact
             sheet.rect(edge(bin), top, edge(bin + 1) - edge(bin), panel.bottom - top, color);
         }
     }
+    let width = (2.0 * sheet.unit).max(1.0);
+    if let Some(beside) = &scores.beside {
+        let points = outline(panel, beside, &beside.exact, scores);
+        sheet.items.push(Item::Line { points, width, color: sheet.inks.band });
+    }
+    let points = outline(panel, frame, &frame.found, scores);
+    sheet.items.push(Item::Line { points, width, color: sheet.inks.ink });
+}
+
+/// The steps of `part`, a histogram of `frame`.
+fn outline(panel: &Panel, frame: &Frame, part: &Histogram, scores: &Scores) -> Vec<(f32, f32)> {
+    let edge = |bin: usize| panel.x(scores.bins.edge(bin));
     let mut points = vec![(panel.left, panel.bottom)];
-    for (bin, value) in frame.percent(&frame.found).enumerate() {
+    for (bin, value) in frame.percent(part).enumerate() {
         let y = panel.y(value);
         points.extend([(edge(bin), y), (edge(bin + 1), y)]);
     }
     points.push((panel.right, panel.bottom));
-    let (width, color) = ((2.0 * sheet.unit).max(1.0), sheet.inks.ink);
-    sheet.items.push(Item::Line { points, width, color });
+    points
 }
 
 /// Names of colours, ending at `right`.
-fn legend(sheet: &mut Sheet, right: f32, baseline: f32, names: &[(Color, &str)]) {
+pub(super) fn legend(sheet: &mut Sheet, right: f32, baseline: f32, names: &[(Color, &str)]) {
     let (unit, inks) = (sheet.unit, sheet.inks);
     let size = 20.0;
     let mut x = right;

@@ -7,9 +7,13 @@ use super::super::App;
 use super::super::grid::Grid;
 use super::super::save_dialog::{SaveForm, take_saved};
 use super::super::state::{Page, Player};
+use super::super::work::Slot;
 use super::command::LabCommand;
-use super::state::{Form, Part, State};
+use super::group::{Axis, Group, RangeForm};
+use super::state::{Form, Part, Shows, State};
+use super::studies::Found;
 use super::work::{self, Keepsake, Opened};
+use crate::compute::error::Error;
 use crate::compute::exact::ScoreParams;
 use crate::compute::index::candidate::Candidate;
 use crate::compute::index::process::own_program;
@@ -88,23 +92,24 @@ impl App {
                 state.is_opening = true;
                 self.lab.jobs.running.start(ctx, "open lab", move |monitor| work::open(&folder, monitor));
             }
+            LabCommand::ShowTab(tab) => {
+                self.session.page = Page::Lab;
+                state.tab = tab;
+                state.drag = None;
+            }
             LabCommand::LookAt(line) => {
                 state.current = Some(line);
-                state.query = None;
+                state.close_detail();
                 state.queries = None;
                 state.scores = None;
-                state.told = None;
-                let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
-                if let Some(lab) = lab.filter(|lab| line < lab.runs.len()) {
-                    let same = lab.clone();
-                    self.lab.jobs.binning.start(ctx, "scores", move |_| work::bin_scores(&same, line));
-                    self.lab.jobs.listing.start(ctx, "queries", move |_| work::list_queries(&lab, line));
-                }
+                self.look_again(ctx);
             }
             LabCommand::LookAtQuery(query) => {
-                state.query = Some(query);
+                state.close_detail();
+                let line = state.current;
                 let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
-                if let (Some(lab), Some(line)) = (lab, state.current) {
+                if let Some(lab) = lab.filter(|lab| query < lab.arena.num_queries) {
+                    state.query = Some(query);
                     let texts = self.texts.clone();
                     self.lab
                         .jobs
@@ -112,18 +117,67 @@ impl App {
                         .start(ctx, "neighbours", move |monitor| work::tell(&lab, line, query, &texts, monitor));
                 }
             }
+            LabCommand::LookAtDoc(doc) => {
+                state.close_detail();
+                let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
+                if let Some(lab) = lab.filter(|lab| (doc as usize) < lab.arena.num_docs) {
+                    state.doc = Some(doc);
+                    let texts = self.texts.clone();
+                    self.lab.jobs.doc.start(ctx, "doc", move |monitor| work::read_doc(&lab, doc, &texts, monitor));
+                }
+            }
+            LabCommand::BackToList => state.close_detail(),
+            LabCommand::Brush(low, high) => {
+                if let Some((axis, _, _)) = self.axis_in_sight() {
+                    self.gather(axis, (low, high), ctx);
+                }
+            }
+            LabCommand::AskRange => match self.axis_in_sight() {
+                Some((axis, name, reach)) => {
+                    let known = self.lab.state.group.as_ref().filter(|group| group.is_on(&axis));
+                    let range = known.map_or(reach, |group| group.range);
+                    self.lab.state.range = Some(RangeForm::new(axis, name, range));
+                }
+                None => {
+                    let text = "There is nothing to choose queries by: look at the scores of a contestant, or at a \
+                                picture of a study that has a value for each query.";
+                    self.notices.wrong(text.to_owned());
+                }
+            },
+            LabCommand::ChooseAsked => {
+                let asked = state.range.as_ref().and_then(|form| Some((form.axis.clone(), form.range().ok()?)));
+                if let Some((axis, range)) = asked {
+                    state.range = None;
+                    self.gather(axis, range, ctx);
+                }
+            }
+            LabCommand::EndGroup => {
+                if state.group.take().is_some() {
+                    if state.shows == Shows::Group {
+                        state.shows = Shows::All;
+                    }
+                    self.look_again(ctx);
+                }
+                // A group that is being gathered must not come after all.
+                self.lab.jobs.grouping = Slot::empty();
+            }
+            LabCommand::Study(command) => self.carry_out_study(command, ctx),
             LabCommand::ShowAllQueries => {
-                state.shows_all = true;
+                state.shows = Shows::All;
+                state.player.playing = false;
+            }
+            LabCommand::ShowGroup => {
+                state.shows = Shows::Group;
                 state.player.playing = false;
             }
             LabCommand::ShowFrame(place) => {
-                state.shows_all = false;
+                state.shows = Shows::Frame;
                 let frames = state.frames();
                 state.player.go_to(place, frames);
             }
             LabCommand::TogglePlay => {
                 // From the beginning, if no frame was shown.
-                if std::mem::take(&mut state.shows_all) {
+                if std::mem::replace(&mut state.shows, Shows::Frame) != Shows::Frame {
                     state.player.index = 0;
                 }
                 let frames = state.frames();
@@ -134,11 +188,23 @@ impl App {
                     Part::Table | Part::Speed => state.opened.is_some(),
                     Part::Scores => state.scores.is_some(),
                     Part::Queries => state.queries.is_some(),
+                    Part::StudyPicture => {
+                        let found = state.studies.finding();
+                        found.is_some_and(|found| state.studies.picture < found.finding.pictures.len())
+                    }
+                    Part::StudyTable | Part::StudyNotes => state.studies.finding().is_some(),
+                };
+                let path = match state.kept(part) {
+                    Some(kept) => self.study_path(kept),
+                    None => state.default_path(part),
                 };
                 match has_it {
-                    true => state.save = Some(SaveForm::new(part, &state.default_path(part))),
+                    true => self.lab.state.save = Some(SaveForm::new(part, &path)),
                     false => {
-                        let text = "There is nothing to save yet: run some indexes, and click one of them.";
+                        let text = match self.lab.state.kept(part) {
+                            Some(_) => "There is nothing to save yet: make the study first.",
+                            None => "There is nothing to save yet: run some indexes, and click one of them.",
+                        };
                         self.notices.wrong(text.to_owned());
                     }
                 }
@@ -149,10 +215,17 @@ impl App {
             LabCommand::SaveAsAsked => {
                 if let (Some(form), Some(opened)) = (state.save.take(), state.opened.clone()) {
                     let scores = state.scores.clone();
+                    let found = state.studies.finding().cloned().zip(state.kept(form.what));
+                    let range = |found: &Arc<Found>| state.group.as_ref()?.range_on(found, state.studies.picture);
                     let kept = Keepsake {
                         opened,
                         line: state.current,
-                        place: scores.as_ref().and_then(|shown| state.place(&shown.scores)),
+                        shows_group: state.shows == Shows::Group,
+                        place: scores.as_ref().and_then(|shown| state.in_sight(shown).1),
+                        found: found.map(|(found, part)| {
+                            let range = range(&found);
+                            (found, part, range)
+                        }),
                         scores,
                         queries: state.queries.clone(),
                         rate: FrameRate::new(self.settings.frames_per_second).unwrap_or_default(),
@@ -163,6 +236,34 @@ impl App {
                     });
                 }
             }
+        }
+    }
+
+    /// How indexes are built.
+    ///
+    /// # Errors
+    /// This program cannot be found again.
+    pub(super) fn lab_options(&self, builds: usize) -> Result<Options, Error> {
+        let program = self.options.program.clone().map_or_else(own_program, Ok)?;
+        let threads = rayon::current_num_threads();
+        Ok(Options { builds, seed: 42, threads, memory_bytes: INDEX_MEMORY, program })
+    }
+
+    /// Lists and bins anew what the contestant lost, of all queries or of the group.
+    fn look_again(&mut self, ctx: &egui::Context) {
+        let super::Lab { state, jobs } = &mut self.lab;
+        let lab = state.opened.as_ref().and_then(|opened| opened.lab.clone());
+        let Some((lab, line)) = lab.zip(state.current).filter(|(lab, line)| *line < lab.runs.len()) else { return };
+        let (same, group) = (lab.clone(), state.group.clone());
+        jobs.binning.start(ctx, "scores", move |_| work::bin_scores(&same, line, group.as_deref()));
+        let group = state.group.clone();
+        jobs.listing.start(ctx, "queries", move |_| work::list_queries(&lab, line, group.as_deref()));
+    }
+
+    fn gather(&mut self, axis: Axis, range: (f64, f64), ctx: &egui::Context) {
+        let lab = self.lab.state.opened.as_ref().and_then(|opened| opened.lab.clone());
+        if let Some(lab) = lab {
+            self.lab.jobs.grouping.start(ctx, "group", move |_| Group::gather(&lab, axis, range));
         }
     }
 
@@ -178,22 +279,12 @@ impl App {
                 return;
             }
         };
-        let program = match &self.options.program {
-            Some(program) => program.clone(),
-            None => match own_program() {
-                Ok(program) => program,
-                Err(error) => {
-                    self.notices.error(&error);
-                    return;
-                }
-            },
-        };
-        let options = Options {
-            builds: plan.builds,
-            seed: 42,
-            threads: rayon::current_num_threads(),
-            memory_bytes: INDEX_MEMORY,
-            program,
+        let options = match self.lab_options(plan.builds) {
+            Ok(options) => options,
+            Err(error) => {
+                self.notices.error(&error);
+                return;
+            }
         };
         self.lab.state.is_opening = false;
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -219,9 +310,14 @@ impl App {
         let super::Lab { state, jobs } = lab;
         if let Some(told) = notices.take(&mut jobs.telling)
             && Some(told.query) == state.query
-            && Some(told.line) == state.current
+            && told.line == state.current
         {
             state.told = Some(Arc::new(told));
+        }
+        if let Some(read) = notices.take(&mut jobs.doc)
+            && Some(read.doc) == state.doc
+        {
+            state.read = Some(read);
         }
         match jobs.listing.take() {
             Some(Ok(list)) if Some(list.line) == state.current => state.queries = Some(Arc::new(list)),
@@ -233,6 +329,7 @@ impl App {
         {
             state.scores = Some(Arc::new(scores));
         }
+        let gathered = jobs.grouping.take();
         if let Some(question) = notices.take(&mut jobs.filling) {
             state.form.ask(&question);
             state.form.folder = self.options.demo_home.join("index-lab").to_string_lossy().into_owned();
@@ -246,13 +343,33 @@ impl App {
             }
             self.show_lab(opened, ctx);
         }
+        self.step_studies();
+        match gathered {
+            Some(Ok(group)) if group.queries.is_empty() => {
+                self.notices.warning("No query has a value in that range.".to_owned());
+            }
+            Some(Ok(group)) => {
+                self.lab.state.group = Some(Arc::new(group));
+                self.lab.state.shows = Shows::Group;
+                self.lab.state.player.playing = false;
+                self.look_again(ctx);
+            }
+            Some(Err(message)) => self.notices.wrong(message),
+            None => {}
+        }
     }
 
     fn show_lab(&mut self, opened: Opened, ctx: &egui::Context) {
         let state = &mut self.lab.state;
-        if state.opened.as_ref().is_none_or(|before| before.folder != opened.folder) {
+        let is_same = |before: &Arc<Opened>| before.folder == opened.folder && before.question == opened.question;
+        if !state.opened.as_ref().is_some_and(is_same) {
             state.player = Player::new(false);
-            state.shows_all = true;
+            state.shows = Shows::All;
+            state.group = None;
+            state.studies.forget();
+            // Nothing of the last session can arrive any more.
+            (self.lab.jobs.studying, self.lab.jobs.reading) = (Slot::empty(), Slot::empty());
+            self.lab.jobs.grouping = Slot::empty();
         }
         // Lines are sorted: the one that is looked at may have moved.
         let named = |opened: &Opened, line: usize| {
@@ -264,8 +381,7 @@ impl App {
         state.grid = Grid::new(opened.table.clone());
         state.queries = None;
         state.scores = None;
-        state.told = None;
-        state.query = None;
+        state.close_detail();
         let is_whole = opened.lab.is_some();
         state.opened = Some(Arc::new(opened));
         if let Some(line) = state.current.filter(|_| is_whole) {

@@ -7,47 +7,84 @@ use super::super::command::Command;
 use super::super::fields::heading;
 use super::super::grid::Clicked;
 use super::super::theme::{self, Theme};
+use super::state::Tab;
+use super::studies;
 use super::work::{Neighbour, Told};
 use super::{LabCommand, Part};
 use crate::compute::figures::{bytes, count, duration};
 use crate::compute::index::report::Line;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
-    let state = &app.lab.state;
-    let Some((opened, line)) = state.opened.clone().zip(state.current) else {
-        heading(ui, &app.theme, "CONTESTANT");
-        let text = "Click a point or a row: its figures stand here, and the queries that lost most.";
-        ui.add(egui::Label::new(RichText::new(text).color(app.theme.ink_soft)).wrap());
-        return;
-    };
-    let Some(told) = opened.lines.get(line) else { return };
-    heading(ui, &app.theme, "CONTESTANT");
-    figures(ui, &app.theme, told);
-    ui.separator();
-    if let Some(told) = state.told.clone() {
-        ui.horizontal(|ui| {
-            heading(ui, &app.theme, &format!("QUERY {}", count(told.query)));
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                if ui.button(RichText::new("Back to the list").small()).clicked() {
-                    app.lab.state.told = None;
-                    app.lab.state.query = None;
-                }
-            });
-        });
-        neighbours(ui, &app.theme, &told);
+    let is_study = app.lab.state.tab == Tab::Studies && app.lab.state.studies.finding().is_some();
+    if is_study && studies::show_inspector(app, ui) {
         return;
     }
+    let state = &app.lab.state;
+    let line = state.opened.as_ref().zip(state.current).and_then(|(opened, line)| opened.lines.get(line));
+    if !is_study {
+        heading(ui, &app.theme, "CONTESTANT");
+        match line {
+            Some(line) => figures(ui, &app.theme, line),
+            None => {
+                let text = "Click a point or a row: its figures stand here, and the queries that lost most.";
+                ui.add(egui::Label::new(RichText::new(text).color(app.theme.ink_soft)).wrap());
+            }
+        }
+        if line.is_some() {
+            ui.separator();
+        }
+    }
+    if state.has_detail() {
+        detail(app, ui);
+    } else if line.is_some() {
+        queries(app, ui);
+    } else if is_study {
+        let text = "Click a row of the table below: its queries and docs stand here.";
+        ui.add(egui::Label::new(RichText::new(text).color(app.theme.ink_soft)).wrap());
+    }
+}
+
+/// A query with both its lists, or the text of a doc.
+fn detail(app: &mut App, ui: &mut egui::Ui) {
+    let state = &app.lab.state;
+    let name = match (state.query, state.doc) {
+        (Some(query), _) => format!("QUERY {}", count(query)),
+        (None, doc) => format!("DOC {}", count(doc.unwrap_or_default() as usize)),
+    };
     ui.horizontal(|ui| {
-        heading(ui, &app.theme, "QUERIES THAT LOST MOST");
+        heading(ui, &app.theme, &name);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            if ui.button(RichText::new("Back to the list").small()).clicked() {
+                app.commands.push(Command::Lab(LabCommand::BackToList));
+            }
+        });
+    });
+    if let Some(told) = state.told.clone() {
+        neighbours(ui, &app.theme, &told);
+    } else if let Some(read) = &state.read {
+        egui::ScrollArea::vertical().id_salt("lab doc").auto_shrink(false).show(ui, |ui| {
+            let text = if read.text.is_empty() { "No text is known of this doc." } else { &read.text };
+            ui.add(egui::Label::new(text).wrap().selectable(true));
+        });
+    } else {
+        ui.label(RichText::new("Reading…").color(app.theme.ink_soft));
+    }
+}
+
+/// The queries of the contestant, or those of the group.
+fn queries(app: &mut App, ui: &mut egui::Ui) {
+    let state = &app.lab.state;
+    ui.horizontal(|ui| {
+        heading(ui, &app.theme, if state.group.is_some() { "QUERIES OF THE GROUP" } else { "QUERIES THAT LOST MOST" });
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let button = egui::Button::new(RichText::new("Save queries…").small());
-            if ui.add_enabled(app.lab.state.queries.is_some(), button).on_hover_text("All of them as CSV").clicked() {
+            if ui.add_enabled(state.queries.is_some(), button).on_hover_text("All of them as CSV").clicked() {
                 app.commands.push(Command::Lab(LabCommand::AskSave(Part::Queries)));
             }
         });
     });
-    let Some(list) = app.lab.state.queries.clone() else {
-        let text = if opened.lab.is_some() {
+    let Some(list) = state.queries.clone() else {
+        let text = if state.opened.as_ref().is_some_and(|opened| opened.lab.is_some()) {
             "Looking at the queries…"
         } else {
             "Queries can be looked at when all are run."
@@ -119,6 +156,10 @@ fn neighbours(ui: &mut egui::Ui, theme: &Theme, told: &Told) {
         ui.add(egui::Label::new(RichText::new(&told.text).family(theme::medium())).wrap());
     }
     egui::ScrollArea::vertical().id_salt("lab neighbours").auto_shrink(false).show(ui, |ui| {
+        if told.line.is_none() {
+            side(ui, theme, "Exact (choose a contestant to see what it finds)", &told.exact, theme.ink);
+            return;
+        }
         ui.columns(2, |columns| {
             let [left, right] = columns else { return };
             side(left, theme, "Exact", &told.exact, theme.wrong);

@@ -5,16 +5,19 @@ mod actions;
 mod chart;
 mod command;
 mod data_panel;
+mod group;
 mod inspector;
 mod scores;
 mod state;
+mod studies;
 mod work;
 
 use egui::{Align, Layout, Panel, RichText};
 
 pub use command::LabCommand;
-pub use state::Part;
-use state::{State, Tab};
+use state::State;
+pub use state::{Part, Tab};
+pub use studies::{STUDIES, Study, StudyCommand};
 use work::Jobs;
 
 use super::App;
@@ -36,7 +39,7 @@ impl Default for Lab {
 
 impl Lab {
     pub fn is_asking(&self) -> bool {
-        self.state.save.is_some()
+        self.state.save.is_some() || self.state.range.is_some()
     }
 
     /// In short, what the title says of what is shown.
@@ -74,6 +77,14 @@ impl Lab {
         }
     }
 
+    /// For tests: queries of the group, rows of the study's table, and texts of the list that were read.
+    pub fn study_counts(&self) -> (Option<usize>, Option<usize>, usize) {
+        let studies = &self.state.studies;
+        let rows = studies.finding().map(|found| found.finding.table.rows.len());
+        let texts = studies.listed.as_ref().map_or(0, |listed| listed.texts.values().map(Vec::len).sum());
+        (self.state.group.as_ref().map(|group| group.queries.len()), rows, texts)
+    }
+
     /// For tests: contestants that are shown, and the neighbours told of the query that is looked at: exact and found.
     pub fn counts(&self) -> (usize, Option<(usize, usize)>) {
         let told = self.state.told.as_ref().map(|told| (told.exact.len(), told.found.len()));
@@ -99,41 +110,111 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             return;
         }
         let height = (ui.available_height() * 0.56 - 36.0).max(260.0);
-        ui.horizontal(|ui| {
-            for (tab, name) in [(Tab::Speed, "Recall and speed"), (Tab::Scores, "Scores")] {
-                if ui.selectable_label(app.lab.state.tab == tab, name).clicked() {
-                    app.lab.state.tab = tab;
-                }
-            }
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let (part, name, hint) = match app.lab.state.tab {
-                    Tab::Speed => (Part::Speed, "Save chart…", "As PNG or SVG"),
-                    Tab::Scores => (Part::Scores, "Save scores…", "As PNG, SVG, CSV, or all frames as a video"),
-                };
-                if ui.button(name).on_hover_text(hint).clicked() {
-                    app.commands.push(Command::Lab(LabCommand::AskSave(part)));
-                }
-            });
-        });
+        tabs(app, ui);
+        group::chip(app, ui);
         ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| match app.lab.state.tab {
             Tab::Speed => chart::show(app, ui),
             Tab::Scores => scores::show(app, ui),
+            Tab::Studies => studies::show(app, ui),
         });
         ui.separator();
-        ui.horizontal(|ui| {
-            super::fields::heading(ui, &app.theme, "CONTESTANTS");
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if ui.button("Save table…").on_hover_text("Every measure as CSV (Ctrl+S)").clicked() {
-                    app.commands.push(Command::Lab(LabCommand::AskSave(Part::Table)));
-                }
-            });
-        });
-        let (grid, current) = (&app.lab.state.grid, app.lab.state.current);
-        if let Some(Clicked::Row(row)) = grid.show(ui, &app.theme, "lab table", current, None, "contestant") {
-            app.commands.push(Command::Lab(LabCommand::LookAt(row)));
-        }
+        table(app, ui);
     });
+    group::range_dialog(app, ui);
     save_dialog(app, ui);
+}
+
+/// What stands in the middle, and what of it can be saved.
+fn tabs(app: &mut App, ui: &mut egui::Ui) {
+    ui.horizontal(|ui| {
+        for (tab, name) in [(Tab::Speed, "Recall and speed"), (Tab::Scores, "Scores"), (Tab::Studies, "Studies")] {
+            if ui.selectable_label(app.lab.state.tab == tab, name).clicked() {
+                app.commands.push(Command::Lab(LabCommand::ShowTab(tab)));
+            }
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let (part, name, hint) = match app.lab.state.tab {
+                Tab::Speed => (Part::Speed, "Save chart…", "As PNG or SVG"),
+                Tab::Scores => (Part::Scores, "Save scores…", "As PNG, SVG, CSV, or all frames as a video"),
+                Tab::Studies => {
+                    let Some(found) = app.lab.state.studies.finding().cloned() else { return };
+                    ui.menu_button("Save study", |ui| {
+                        let picture = (Part::StudyPicture, "Picture…", !found.finding.pictures.is_empty());
+                        for (part, name, has_it) in
+                            [picture, (Part::StudyTable, "Table…", true), (Part::StudyNotes, "Notes…", true)]
+                        {
+                            if ui.add_enabled(has_it, egui::Button::new(name)).clicked() {
+                                app.commands.push(Command::Lab(LabCommand::AskSave(part)));
+                                ui.close();
+                            }
+                        }
+                    });
+                    return;
+                }
+            };
+            if ui.button(name).on_hover_text(hint).clicked() {
+                app.commands.push(Command::Lab(LabCommand::AskSave(part)));
+            }
+        });
+    });
+}
+
+/// The contestants, or what a study found, row by row.
+fn table(app: &mut App, ui: &mut egui::Ui) {
+    let state = &app.lab.state;
+    let found = state.studies.finding().filter(|_| state.tab == Tab::Studies).cloned();
+    let shows_contestants = found.is_none() || state.studies.shows_contestants;
+    let mut send = |command| app.commands.push(Command::Lab(command));
+    ui.horizontal(|ui| {
+        match &found {
+            None => super::fields::heading(ui, &app.theme, "CONTESTANTS"),
+            Some(_) => {
+                let study = state.studies.study().name;
+                for (name, shows, hint) in [
+                    (study, false, "Every figure of the study: click a row to see its queries and docs"),
+                    ("contestants", true, "To choose another contestant"),
+                ] {
+                    let name = format!("Table of {name}");
+                    if ui.selectable_label(shows_contestants == shows, name).on_hover_text(hint).clicked() {
+                        send(LabCommand::Study(StudyCommand::ShowContestants(shows)));
+                    }
+                }
+            }
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let (part, hint) = match shows_contestants {
+                true => (Part::Table, "Every measure as CSV (Ctrl+S)"),
+                false => (Part::StudyTable, "Every figure as CSV"),
+            };
+            if ui.button("Save table…").on_hover_text(hint).clicked() {
+                send(LabCommand::AskSave(part));
+            }
+        });
+    });
+    if let Some(found) = found.filter(|_| !shows_contestants) {
+        let order = state.studies.order();
+        let grid = order.map_or(&found.grid, |sorted| &sorted.grid);
+        let place = |row: usize| match order {
+            Some(sorted) => sorted.order.iter().position(|&other| other == row),
+            None => Some(row),
+        };
+        let selected = state.studies.row.and_then(place);
+        // Sorted by none of the columns, as it was found.
+        let by = order.map_or((usize::MAX, true), |sorted| sorted.by);
+        match grid.show(ui, &app.theme, &format!("table of {}", found.study), selected, Some(by), "row") {
+            Some(Clicked::Row(row)) => {
+                let row = order.map_or(row, |sorted| sorted.order[row]);
+                send(LabCommand::Study(StudyCommand::LookAtRow(row)));
+            }
+            Some(Clicked::Column(column)) => send(LabCommand::Study(StudyCommand::SortBy(column))),
+            None => {}
+        }
+        return;
+    }
+    let clicked = state.grid.show(ui, &app.theme, "lab table", state.current, None, "contestant");
+    if let Some(Clicked::Row(row)) = clicked {
+        send(LabCommand::LookAt(row));
+    }
 }
 
 fn save_dialog(app: &mut App, ui: &egui::Ui) {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::super::grid::Grid;
 use super::super::save_dialog::SaveForm;
 use super::super::state::Player;
+use super::group::{Group, RangeForm};
+use super::studies::{DocText, Kept, Studies};
 use super::work::{Opened, QueryList, Shown, Told};
 use crate::compute::index::scores::Scores;
 use crate::compute::index::truth::Question;
@@ -73,6 +75,18 @@ pub enum Tab {
     #[default]
     Speed,
     Scores,
+    Studies,
+}
+
+/// Whose scores are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shows {
+    #[default]
+    All,
+    /// Of the group, if there is one.
+    Group,
+    /// Of the frame that the player is at.
+    Frame,
 }
 
 /// What can be saved.
@@ -86,6 +100,11 @@ pub enum Part {
     Scores,
     /// The queries of the contestant that is looked at.
     Queries,
+    /// The picture of the study that is shown.
+    StudyPicture,
+    /// The table of the study, and its notes.
+    StudyTable,
+    StudyNotes,
 }
 
 impl Part {
@@ -101,6 +120,11 @@ impl Part {
                 &["png", "svg", "mp4", "csv"],
             ),
             Self::Queries => ("Save queries", "Every query with what it lost", "queries", &["csv"]),
+            Self::StudyPicture => ("Save picture", "As it is shown, larger", "study", &["png", "svg"]),
+            Self::StudyTable => ("Save table", "Every figure of the study with all its digits", "study", &["csv"]),
+            Self::StudyNotes => {
+                ("Save notes", "What the study means, and its table: as text or as JSON", "study", &["txt", "json"])
+            }
         }
     }
 }
@@ -117,13 +141,22 @@ pub struct State {
     pub scores: Option<Arc<Shown>>,
     /// Of the frames of the scores.
     pub player: Player,
-    /// Whether the scores of all queries are shown, not those of a frame.
-    pub shows_all: bool,
+    pub shows: Shows,
+    /// Queries that lists and scores keep to.
+    pub group: Option<Arc<Group>>,
+    /// What is being dragged over, from and to.
+    pub drag: Option<(f64, f64)>,
+    /// The dialog that asks for a range.
+    pub range: Option<RangeForm>,
     pub tab: Tab,
+    pub studies: Studies,
     /// What is read fills the form.
     pub is_opening: bool,
     pub query: Option<usize>,
     pub told: Option<Arc<Told>>,
+    /// The doc that is read, and its text once it is there.
+    pub doc: Option<u32>,
+    pub read: Option<DocText>,
     pub save: Option<SaveForm<Part>>,
 }
 
@@ -137,11 +170,17 @@ impl Default for State {
             queries: None,
             scores: None,
             player: Player::new(false),
-            shows_all: true,
+            shows: Shows::default(),
+            group: None,
+            drag: None,
+            range: None,
             tab: Tab::default(),
+            studies: Studies::default(),
             is_opening: false,
             query: None,
             told: None,
+            doc: None,
+            read: None,
             save: None,
         }
     }
@@ -159,8 +198,34 @@ impl State {
         self.scores.as_ref().map_or(0, |shown| shown.scores.frames.len())
     }
 
-    /// The frame that is shown; `None` for all queries.
-    pub fn place(&self, scores: &Scores) -> Option<usize> {
-        (!self.shows_all).then(|| self.player.index.min(scores.frames.len().saturating_sub(1)))
+    /// The scores that are shown, and the place of their frame; none for all of them.
+    pub fn in_sight<'a>(&self, shown: &'a Shown) -> (&'a Scores, Option<usize>) {
+        match (self.shows, &shown.group) {
+            (Shows::Group, Some(group)) => (group, None),
+            (Shows::Frame, _) => {
+                (&shown.scores, Some(self.player.index.min(shown.scores.frames.len().saturating_sub(1))))
+            }
+            _ => (&shown.scores, None),
+        }
+    }
+
+    /// Whether a query or a doc is looked at.
+    pub fn has_detail(&self) -> bool {
+        self.query.is_some() || self.doc.is_some()
+    }
+
+    /// From a query or a doc back to the list.
+    pub fn close_detail(&mut self) {
+        (self.query, self.told, self.doc, self.read) = (None, None, None, None);
+    }
+
+    /// The part of a finding that a part is.
+    pub fn kept(&self, part: Part) -> Option<Kept> {
+        match part {
+            Part::StudyPicture => Some(Kept::Picture(self.studies.picture)),
+            Part::StudyTable => Some(Kept::Table),
+            Part::StudyNotes => Some(Kept::Notes),
+            Part::Table | Part::Speed | Part::Scores | Part::Queries => None,
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! Work of the index lab, on threads of its own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, PoisonError};
 
 use super::super::grid::Grid;
 use super::super::save_dialog::{SaveForm, Saved};
-use super::super::work::{Slot, TextCache, text_of};
+use super::super::work::{Slot, TextCache};
+use super::group::Group;
 use super::state::Part;
+use super::studies::{DocText, Found, Kept, Page, Sorted, keep, words};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
@@ -73,15 +75,20 @@ pub struct QueryList {
 #[derive(Debug)]
 pub struct Shown {
     pub line: usize,
+    /// Of all queries.
     pub scores: Scores,
+    /// Of the group, over the same axes.
+    pub group: Option<Scores>,
 }
 
 /// Bins the scores of the contestant in `line`.
 ///
 /// # Errors
 /// Scores that cannot be binned.
-pub fn bin_scores(lab: &Lab, line: usize) -> Result<Shown> {
-    Ok(Shown { line, scores: Scores::of(lab, &lab.runs[line])? })
+pub fn bin_scores(lab: &Lab, line: usize, group: Option<&Group>) -> Result<Shown> {
+    let run = &lab.runs[line];
+    let group = group.map(|group| Scores::of_queries(lab, run, &group.queries)).transpose()?;
+    Ok(Shown { line, scores: Scores::of(lab, run)?, group })
 }
 
 /// A neighbour in words.
@@ -97,7 +104,8 @@ pub struct Neighbour {
 /// A query with what should have been found, and what was.
 #[derive(Debug)]
 pub struct Told {
-    pub line: usize,
+    /// The contestant's; without one nothing was found.
+    pub line: Option<usize>,
     pub query: usize,
     pub text: String,
     pub exact: Vec<Neighbour>,
@@ -112,6 +120,12 @@ pub struct Jobs {
     pub listing: Slot<QueryList>,
     pub binning: Slot<Result<Shown>>,
     pub telling: Slot<Result<Told>>,
+    /// The text of a doc, and those of a list.
+    pub doc: Slot<Result<DocText>>,
+    pub reading: Slot<(Page, Option<Error>)>,
+    pub grouping: Slot<Group>,
+    pub studying: Slot<Result<Found>>,
+    pub sorting: Slot<Sorted>,
     pub filling: Slot<Result<Question>>,
     pub saving: Slot<(SaveForm<Part>, Result<Saved>)>,
 }
@@ -124,6 +138,11 @@ impl Jobs {
             listing: Slot::empty(),
             binning: Slot::empty(),
             telling: Slot::empty(),
+            doc: Slot::empty(),
+            reading: Slot::empty(),
+            grouping: Slot::empty(),
+            studying: Slot::empty(),
+            sorting: Slot::empty(),
             filling: Slot::empty(),
             saving: Slot::empty(),
         }
@@ -134,16 +153,24 @@ impl Jobs {
             || self.listing.is_busy()
             || self.binning.is_busy()
             || self.telling.is_busy()
+            || self.doc.is_busy()
+            || self.reading.is_busy()
+            || self.grouping.is_busy()
+            || self.studying.is_busy()
+            || self.sorting.is_busy()
             || self.filling.is_busy()
             || self.saving.is_busy()
     }
 
     pub fn progress(&self) -> Option<Progress> {
-        self.running.progress().or_else(|| self.filling.progress()).or_else(|| self.saving.progress())
+        let slots =
+            [self.running.progress(), self.studying.progress(), self.filling.progress(), self.saving.progress()];
+        slots.into_iter().flatten().next()
     }
 
     pub fn cancel(&mut self) {
         self.running.cancel();
+        self.studying.cancel();
         self.filling.cancel();
         self.saving.cancel();
     }
@@ -198,12 +225,15 @@ pub fn fill_demo(home: &Path) -> Result<Question> {
     })
 }
 
-/// The queries of the contestant in `line`.
-pub fn list_queries(lab: &Lab, line: usize) -> QueryList {
+/// The queries of the contestant in `line`, or those of a group.
+pub fn list_queries(lab: &Lab, line: usize, group: Option<&Group>) -> QueryList {
     let judged = &lab.runs[line].judged;
     let k = judged.k;
     let lost = |query: usize| k - (judged.recall_of(query, k) * k as f64).round() as usize;
-    let mut queries: Vec<usize> = (0..judged.queries()).collect();
+    let mut queries: Vec<usize> = match group {
+        Some(group) => group.queries.iter().map(|&query| query as usize).collect(),
+        None => (0..judged.queries()).collect(),
+    };
     queries.sort_by_key(|&query| (std::cmp::Reverse(lost(query)), query));
     let column = |name: &str| Column { name: name.to_owned(), is_number: true };
     let columns = vec![column("query"), column("lost"), column(&format!("recall@{k}")), column("nearest lost rank")];
@@ -226,33 +256,31 @@ pub fn list_queries(lab: &Lab, line: usize) -> QueryList {
 /// Neighbours that are put into words.
 const TOLD: usize = 30;
 
-/// A query and both its lists, with texts where there are any.
-pub fn tell(lab: &Lab, line: usize, query: usize, texts: &TextCache, monitor: &Monitor) -> Result<Told> {
-    let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut words = |vectors: &Path, row: usize| -> Result<String> {
-        let found = text_of(&mut texts, Some(vectors), row as u64, monitor)?;
-        Ok(found.map_or(String::new(), |text| match (text.title.is_empty(), text.text.is_empty()) {
-            (false, false) => format!("{} · {}", text.title, text.text),
-            (true, _) => text.text,
-            (false, true) => text.title,
-        }))
-    };
-    let judged = &lab.runs[line].judged;
-    let found = &judged.ids[query * judged.k..(query + 1) * judged.k];
-    let exact = &lab.truth.ids_of(query)[..judged.k];
-    let mut list = |ids: &[u32], others: &[u32]| -> Result<Vec<Neighbour>> {
-        ids.iter()
-            .filter(|id| **id != NONE)
-            .take(TOLD)
-            .map(|&doc| {
-                let text = words(lab.arena.docs.path(), doc as usize)?;
-                Ok(Neighbour { doc, score: lab.arena.score(query, doc), text, is_shared: others.contains(&doc) })
-            })
-            .collect()
+/// A query and both its lists, with texts where there are any. `line`: the contestant's; without one only the exact
+/// list is told.
+pub fn tell(lab: &Lab, line: Option<usize>, query: usize, texts: &TextCache, monitor: &Monitor) -> Result<Told> {
+    let judged = line.map(|line| &lab.runs[line].judged);
+    let k = judged.map_or(lab.truth.top_k, |judged| judged.k);
+    let found = judged.map_or(&[][..], |judged| &judged.ids[query * k..(query + 1) * k]);
+    let exact = &lab.truth.ids_of(query)[..k];
+    let list = |ids: &[u32], others: &[u32]| -> Result<Vec<Neighbour>> {
+        let ids: Vec<u32> = ids.iter().copied().filter(|id| *id != NONE).take(TOLD).collect();
+        let texts = words(texts, lab.arena.docs.path(), &ids, monitor)?;
+        let each = ids.into_iter().zip(texts).map(|(doc, text)| {
+            let is_shared = line.is_none() || others.contains(&doc);
+            Neighbour { doc, score: lab.arena.score(query, doc), text, is_shared }
+        });
+        Ok(each.collect())
     };
     let (exact, found) = (list(exact, found)?, list(found, exact)?);
-    let text = words(lab.arena.queries.path(), query)?;
+    let text = words(texts, lab.arena.queries.path(), &[query as u32], monitor)?.pop().unwrap_or_default();
     Ok(Told { line, query, text, exact, found })
+}
+
+/// The text of a doc.
+pub fn read_doc(lab: &Lab, doc: u32, texts: &TextCache, monitor: &Monitor) -> Result<DocText> {
+    let text = words(texts, lab.arena.docs.path(), &[doc], monitor)?.pop().unwrap_or_default();
+    Ok(DocText { doc, text })
 }
 
 /// What there is to save.
@@ -261,8 +289,11 @@ pub struct Keepsake {
     /// The line that is looked at.
     pub line: Option<usize>,
     pub scores: Option<Arc<Shown>>,
-    /// The frame that is shown.
+    /// Whether those of the group are shown; the frame that is shown.
+    pub shows_group: bool,
     pub place: Option<usize>,
+    /// What a study found, which part of it, and the range that stands out in its picture.
+    pub found: Option<(Arc<Found>, Kept, Option<(f64, f64)>)>,
     pub queries: Option<Arc<QueryList>>,
     pub rate: FrameRate,
 }
@@ -294,12 +325,18 @@ pub fn save(form: &SaveForm<Part>, kept: &Keepsake, monitor: &Monitor) -> Result
             write_atomically(&path, &queries.whole.to_csv())?;
         }
         Part::Scores => {
-            let scores = &kept.scores.as_ref().ok_or_else(nothing)?.scores;
+            let shown = kept.scores.as_ref().ok_or_else(nothing)?;
+            let scores = shown.group.as_ref().filter(|_| kept.shows_group).unwrap_or(&shown.scores);
             match ending.as_str() {
                 "csv" => write_atomically(&path, &scores.table().to_csv())?,
-                "mp4" => write_video(scores, &path, Canvas::FILE, kept.rate, monitor)?,
+                // Its frames are those of all queries.
+                "mp4" => write_video(&shown.scores, &path, Canvas::FILE, kept.rate, monitor)?,
                 _ => scores_scene(scores, kept.place, Canvas::FILE).write(&path)?,
             }
+        }
+        Part::StudyPicture | Part::StudyTable | Part::StudyNotes => {
+            let (found, part, chosen) = kept.found.as_ref().ok_or_else(nothing)?;
+            keep(found, *part, *chosen, &path)?;
         }
     }
     Ok(Saved::Done(format!("Written: {}", path.display())))

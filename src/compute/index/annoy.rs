@@ -14,7 +14,7 @@ use std::collections::BinaryHeap;
 use std::path::{Path, PathBuf};
 
 use super::hyperplane::key;
-use super::{Docs, Index, NONE, Threads};
+use super::{Docs, Index, NONE, Threads, Traits};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, grouped};
 use crate::compute::kernels::Level;
@@ -254,6 +254,10 @@ impl Index for AnnoyFile {
 
     fn len(&self) -> usize {
         self.items
+    }
+
+    fn traits(&self) -> Traits {
+        Traits { trees: self.trees(), docs: self.items, ..Traits::default() }
     }
 
     fn mapped_bytes(&self) -> u64 {

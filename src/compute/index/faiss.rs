@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use faiss_library::{Error as Told, Library, Metric as Kind, training_steps};
 
-use super::{Docs, Index, NONE, normalise};
+use super::{Docs, Index, NONE, Traits, cannot_tell, normalise};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
 use crate::compute::kernels::Level;
@@ -17,6 +17,9 @@ use crate::job::Monitor;
 const BATCH: usize = 4096;
 /// Docs that are trained with, at most; FAISS draws from them what it needs.
 const TRAINING_DOCS: usize = 400_000;
+/// Queries whose cells are asked for at once: below FAISS's limit for BLAS, whose sums are a little different, so that these
+/// are the cells of a query that comes alone.
+const QUERIES_AT_ONCE: usize = 16;
 /// Between two looks at a training.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -143,6 +146,15 @@ impl FaissIndex {
         Self { index, metric, dim, rows, is_file: false, takes_all_at_once: false, distances, labels }
     }
 
+    /// The doc of a label; [`NONE`] for none.
+    fn row(&self, label: i64) -> u32 {
+        let entry = usize::try_from(label).ok();
+        entry.map_or(NONE, |entry| match self.rows.is_empty() {
+            true => u32::try_from(entry).unwrap_or(NONE),
+            false => self.rows.get(entry).copied().unwrap_or(NONE),
+        })
+    }
+
     /// The docs of some rows as the index wants them.
     fn gather(&self, docs: Docs<'_>, rows: &[u32]) -> Vec<f32> {
         let mut values = Vec::with_capacity(rows.len() * self.dim);
@@ -225,14 +237,50 @@ impl Index for FaissIndex {
             self.index.search(queries, k, distances, labels)
         };
         outcome.map_err(failed("search"))?;
-        for (id, &label) in ids.iter_mut().zip(labels.iter()) {
-            let entry = usize::try_from(label).ok();
-            *id = entry.map_or(NONE, |entry| match self.rows.is_empty() {
-                true => u32::try_from(entry).unwrap_or(NONE),
-                false => self.rows.get(entry).copied().unwrap_or(NONE),
-            });
-        }
+        ids.iter_mut().zip(&self.labels).for_each(|(id, &label)| *id = self.row(label));
         Ok(())
+    }
+
+    fn traits(&self) -> Traits {
+        Traits { cells: self.index.cells(), docs: self.len(), ..Traits::default() }
+    }
+
+    fn docs_cells(&self, docs: usize) -> Result<Vec<u32>> {
+        if self.index.cells() == 0 {
+            return Err(cannot_tell("cells"));
+        }
+        let by_label = self.index.docs_cells().map_err(failed("tell its cells"))?;
+        let mut cells = vec![NONE; docs];
+        for (label, cell) in by_label.into_iter().enumerate() {
+            if let Some(place) = cells.get_mut(self.row(label as i64) as usize) {
+                *place = u32::try_from(cell).unwrap_or(NONE);
+            }
+        }
+        Ok(cells)
+    }
+
+    fn queries_cells(&self, queries: &[f32], probes: usize) -> Result<Vec<u32>> {
+        if self.index.cells() == 0 {
+            return Err(cannot_tell("cells"));
+        }
+        let mut found = Vec::with_capacity(queries.len() / self.dim * probes);
+        for some in queries.chunks(QUERIES_AT_ONCE * self.dim) {
+            let mut some = some.to_vec();
+            if self.metric == Metric::Cosine {
+                normalise(&mut some, self.dim);
+            }
+            let cells = self.index.cells_of(&some, probes).map_err(failed("tell its cells"))?;
+            found.extend(cells.into_iter().map(|cell| u32::try_from(cell).unwrap_or(NONE)));
+        }
+        Ok(found)
+    }
+
+    fn centroids(&self) -> Result<Vec<f32>> {
+        self.index.centroids().map_err(|error| Error::Parameter {
+            name: "index",
+            expected: "an index that tells its centroids".to_owned(),
+            found: format!("one that does not (FAISS: {})", told(&error)),
+        })
     }
 
     fn len(&self) -> usize {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{Docs, Index, NONE, Threads};
+use super::{Apart, Docs, Index, NONE, Threads, Traits};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures;
 use crate::compute::kernels::{self, Level};
@@ -242,6 +242,36 @@ impl Index for Hyperplanes<'_> {
 
     fn distance_computations(&self) -> Option<u64> {
         Some(self.computations)
+    }
+
+    fn traits(&self) -> Traits {
+        Traits { hashes: self.hashes, docs: self.len(), ..Traits::default() }
+    }
+
+    fn apart(&self, query: &[f32], doc: u32) -> Result<Apart> {
+        let level = Level::detected();
+        let mut apart = Apart { hashes: u32::MAX, probes: None };
+        for table in 0..self.table_count() {
+            let margins: Vec<f64> = self.margins(level, query, table).collect();
+            let differing =
+                bucket_of(margins.iter().copied()) ^ self.bucket(level, self.docs.file.row(doc as usize), table);
+            let probes = match differing.count_ones() {
+                0 => Some(0),
+                // Buckets across the nearest hyperplane come first; of equals, that of the first hash.
+                1 => {
+                    let hash = differing.trailing_zeros() as usize;
+                    let before = |other: &usize| {
+                        let order = margins[*other].abs().total_cmp(&margins[hash].abs());
+                        order.then(other.cmp(&hash)).is_lt()
+                    };
+                    Some(1 + (0..margins.len()).filter(before).count() as u32)
+                }
+                _ => None,
+            };
+            apart.hashes = apart.hashes.min(differing.count_ones());
+            apart.probes = [apart.probes, probes].into_iter().flatten().min();
+        }
+        Ok(apart)
     }
 
     fn save(&mut self, path: &Path) -> Result<bool> {

@@ -9,7 +9,7 @@ use crate::compute::metric::Metric;
 use crate::compute::random::Random;
 
 /// Resamples of the queries for a confidence band.
-const RESAMPLES: usize = 1000;
+pub(super) const RESAMPLES: usize = 1000;
 /// Confidence of the bands.
 pub const CONFIDENCE: f64 = 0.95;
 
@@ -114,9 +114,14 @@ impl Judged {
 
     /// How far found scores lie from the exact ones.
     pub fn gaps(&self, truth: &Truth) -> Gaps {
+        self.gaps_of(truth, 0..self.queries())
+    }
+
+    /// How far found scores lie from the exact ones, of some queries.
+    pub fn gaps_of(&self, truth: &Truth, queries: impl Iterator<Item = usize>) -> Gaps {
         let mut sums = vec![(0.0, 0u64); self.k];
         let (mut relative, mut relatives) = (0.0, 0u64);
-        for query in 0..self.queries() {
+        for query in queries {
             let found = &self.scores[query * self.k..(query + 1) * self.k];
             for ((&score, &exact), (sum, seen)) in found.iter().zip(truth.scores_of(query)).zip(&mut sums) {
                 if score.is_nan() {
@@ -166,8 +171,14 @@ pub fn mean(values: &[f64]) -> Mean {
             (0..count).map(|_| values[random.below(count as u32) as usize]).sum::<f64>() / count as f64
         })
         .collect();
+    band(mean, &mut means)
+}
+
+/// A mean with the band that the means of resamples give: their percentiles.
+pub(super) fn band(mean: f64, means: &mut [f64]) -> Mean {
     means.sort_by(f64::total_cmp);
-    let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];
+    let last = means.len().saturating_sub(1) as f64;
+    let at = |share: f64| means.get((last * share).round() as usize).copied().unwrap_or(mean);
     Mean { mean, low: at((1.0 - CONFIDENCE) / 2.0).min(mean), high: at((1.0 + CONFIDENCE) / 2.0).max(mean) }
 }
 

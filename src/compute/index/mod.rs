@@ -7,18 +7,28 @@
 
 pub mod annoy;
 pub mod baselines;
+pub mod by_rank;
 pub mod candidate;
+pub mod cells;
+pub mod difficulty;
 #[cfg(feature = "faiss")]
 pub mod faiss;
 pub mod hyperplane;
+pub mod inquiry;
 pub mod judge;
 pub mod neighbours;
+pub mod plan;
 pub mod process;
+pub mod ranks;
 pub mod report;
 pub mod scores;
+pub mod serving;
 pub mod session;
+pub mod subset;
 pub mod trees;
 pub mod truth;
+pub mod why;
+pub mod words;
 pub mod worker;
 
 use rayon::prelude::*;
@@ -99,6 +109,33 @@ pub struct Docs<'a> {
     pub metric: Metric,
 }
 
+/// What an index has that can be asked about; 0 for what it has not, or does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Traits {
+    /// Cells of inverted lists.
+    pub cells: usize,
+    /// Trees of a forest.
+    pub trees: usize,
+    /// Hashes of each table.
+    pub hashes: usize,
+    /// Docs in it.
+    pub docs: usize,
+}
+
+/// How far apart a query and a doc are by their hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Apart {
+    /// Hashes in which they differ, in the table in which these are fewest.
+    pub hashes: u32,
+    /// Probes at which a search looks into a bucket with the doc; `None` if it never does: they differ in two hashes or more
+    /// in every table.
+    pub probes: Option<u32>,
+}
+
+fn cannot_tell(what: &str) -> Error {
+    Error::Parameter { name: "index", expected: format!("an index with {what}"), found: "one without".to_owned() }
+}
+
 /// A structure that finds near docs. Every kind is made by a `new` (or `plant`) of its own, which knows its parameters;
 /// kinds with a file form are also made by an `open`, and need neither training nor building then.
 pub trait Index {
@@ -145,6 +182,44 @@ pub trait Index {
     /// Distances to docs that searches computed so far, where the structure tells.
     fn distance_computations(&self) -> Option<u64> {
         None
+    }
+
+    /// What it has that can be asked about.
+    fn traits(&self) -> Traits {
+        Traits::default()
+    }
+
+    /// The cell of each of the first `docs` docs, [`NONE`] for those that are in none.
+    ///
+    /// # Errors
+    /// An index without cells.
+    fn docs_cells(&self, _docs: usize) -> Result<Vec<u32>> {
+        Err(cannot_tell("cells"))
+    }
+
+    /// The `probes` cells that are nearest to each of `queries` (row-major), in the order in which a search probes them:
+    /// query_count × probes, [`NONE`] where there are fewer.
+    ///
+    /// # Errors
+    /// An index without cells.
+    fn queries_cells(&self, _queries: &[f32], _probes: usize) -> Result<Vec<u32>> {
+        Err(cannot_tell("cells"))
+    }
+
+    /// The centroids of its cells, cells × dim, row-major.
+    ///
+    /// # Errors
+    /// An index without cells, or whose centroids are of another dim.
+    fn centroids(&self) -> Result<Vec<f32>> {
+        Err(cannot_tell("cells"))
+    }
+
+    /// How far apart a query and a doc are by their hashes.
+    ///
+    /// # Errors
+    /// An index without tables of hashes.
+    fn apart(&self, _query: &[f32], _doc: u32) -> Result<Apart> {
+        Err(cannot_tell("tables of hashes"))
     }
 
     /// Bytes of files that it maps into memory, beside what it allocates.

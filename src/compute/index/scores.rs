@@ -50,6 +50,32 @@ impl Frame {
     }
 }
 
+/// Bins that hold all exact and found scores of a run.
+fn bins_of(lab: &Lab, run: &Run) -> Result<Bins> {
+    let k = run.judged.k;
+    let exact = (0..run.judged.queries()).flat_map(|query| lab.truth.scores_of(query)[..k].iter().copied());
+    let found = run.judged.scores.iter().copied().filter(|score| !score.is_nan());
+    let ends = (f64::INFINITY, f64::NEG_INFINITY);
+    let (low, high) = exact.chain(found).fold(ends, |(low, high), score| (low.min(score), high.max(score)));
+    // Scores that are all the same still have a bin.
+    Bins::new(low, if high > low { high } else { low + 1e-6 }, BINS)
+}
+
+/// The scores of some queries, the first of which is `first`.
+fn frame_of(lab: &Lab, run: &Run, bins: Bins, first: usize, queries: impl Iterator<Item = usize>) -> Frame {
+    let (truth, judged) = (&lab.truth, &run.judged);
+    let (mut exact, mut found, mut lost, mut count) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for query in queries {
+        count += 1;
+        let scores = truth.scores_of(query);
+        exact.extend_from_slice(&scores[..judged.k]);
+        found.extend(judged.scores[query * judged.k..(query + 1) * judged.k].iter().filter(|score| !score.is_nan()));
+        lost.extend(judged.lost_of(truth, query).into_iter().map(|(rank, _)| scores[rank]));
+    }
+    let histogram = |values: Vec<f64>| Histogram::of_values(values.into_iter(), bins);
+    Frame { first, queries: count, exact: histogram(exact), found: histogram(found), lost: histogram(lost) }
+}
+
 /// The scores of a contestant beside the exact ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
@@ -58,10 +84,12 @@ pub struct Scores {
     /// What a score is.
     pub axis: &'static str,
     pub bins: Bins,
-    /// Of all queries.
+    /// Of all queries, or of the chosen ones.
     pub all: Frame,
-    /// Of some queries each, in order; one if there is only one query.
+    /// Of some queries each, in order; one if there is only one query, and of chosen queries.
     pub frames: Vec<Frame>,
+    /// Where queries were chosen: all queries, to be seen beside them.
+    pub beside: Option<Frame>,
     /// Percent of queries that lost the neighbour of each rank.
     pub lost_by_rank: Vec<f64>,
     /// Mean gap between the exact and the found score of each rank, in score units; none where nothing was found.
@@ -74,50 +102,51 @@ impl Scores {
     /// # Errors
     /// Scores that cannot be binned.
     pub fn of(lab: &Lab, run: &Run) -> Result<Self> {
-        let (truth, judged) = (&lab.truth, &run.judged);
-        let (k, queries) = (judged.k, judged.queries());
-        let exact = (0..queries).flat_map(|query| truth.scores_of(query)[..k].iter().copied());
-        let found = judged.scores.iter().copied().filter(|score| !score.is_nan());
-        let (low, high) = exact
-            .chain(found)
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), score| (low.min(score), high.max(score)));
-        // Scores that are all the same still have a bin.
-        let bins = Bins::new(low, if high > low { high } else { low + 1e-6 }, BINS)?;
+        let (bins, queries) = (bins_of(lab, run)?, run.judged.queries());
         let step = queries.div_ceil(FRAMES).max(1);
-        let mut lost_by_rank = vec![0.0; k];
+        let firsts = (0..queries).step_by(step);
+        let frames = firsts.map(|first| frame_of(lab, run, bins, first, first..(first + step).min(queries)));
+        let frames: Vec<Frame> = frames.collect();
         let mut all = Frame::empty(0, queries, bins);
-        let mut frames = Vec::with_capacity(FRAMES);
-        for first in (0..queries).step_by(step) {
-            let queries_here = step.min(queries - first);
-            let mut lost = Vec::new();
-            for query in first..first + queries_here {
-                for (rank, _) in judged.lost_of(truth, query) {
-                    lost_by_rank[rank] += 100.0 / queries as f64;
-                    lost.push(truth.scores_of(query)[rank]);
-                }
-            }
-            let range = first * k..(first + queries_here) * k;
-            let exact = (first..first + queries_here).flat_map(|query| truth.scores_of(query)[..k].iter().copied());
-            let found = judged.scores[range].iter().copied().filter(|score| !score.is_nan());
-            let frame = Frame {
-                first,
-                queries: queries_here,
-                exact: Histogram::of_values(exact, bins),
-                found: Histogram::of_values(found, bins),
-                lost: Histogram::of_values(lost.into_iter(), bins),
-            };
-            all.add(&frame);
-            frames.push(frame);
+        frames.iter().for_each(|frame| all.add(frame));
+        Ok(Self::with(lab, run, (all, frames, None), 0..queries))
+    }
+
+    /// Bins the scores of chosen queries of `run` over the axis of all queries. `chosen`: rows of the session's queries,
+    /// each once, in any order.
+    ///
+    /// # Errors
+    /// Scores that cannot be binned.
+    pub fn of_queries(lab: &Lab, run: &Run, chosen: &[u32]) -> Result<Self> {
+        let (bins, queries) = (bins_of(lab, run)?, run.judged.queries());
+        let beside = frame_of(lab, run, bins, 0, 0..queries);
+        let each = || chosen.iter().map(|&query| query as usize);
+        let all = frame_of(lab, run, bins, each().next().unwrap_or(0), each());
+        let frames = vec![all.clone()];
+        Ok(Self::with(lab, run, (all, frames, Some(beside)), each()))
+    }
+
+    fn with(
+        lab: &Lab,
+        run: &Run,
+        (all, frames, beside): (Frame, Vec<Frame>, Option<Frame>),
+        queries: impl Iterator<Item = usize> + Clone,
+    ) -> Self {
+        let share = 100.0 / all.queries.max(1) as f64;
+        let mut lost_by_rank = vec![0.0; run.judged.k];
+        for query in queries.clone() {
+            run.judged.lost_of(&lab.truth, query).into_iter().for_each(|(rank, _)| lost_by_rank[rank] += share);
         }
-        Ok(Self {
+        Self {
             title: run.info.title(),
             axis: lab.arena.metric.axis_label(),
-            bins,
+            bins: all.exact.bins,
             all,
             frames,
+            beside,
             lost_by_rank,
-            gap_by_rank: judged.gaps(truth).by_rank,
-        })
+            gap_by_rank: run.judged.gaps_of(&lab.truth, queries).by_rank,
+        }
     }
 
     /// The frame at a place, or all queries.
@@ -127,7 +156,7 @@ impl Scores {
 
     /// The highest bin of any frame, in percent: one axis for all of them.
     pub fn highest(&self) -> f64 {
-        self.frames.iter().map(Frame::highest).fold(0.0, f64::max)
+        self.frames.iter().chain(&self.beside).map(Frame::highest).fold(0.0, f64::max)
     }
 
     /// Every bin with its counts, then every rank, as a table.

@@ -100,6 +100,9 @@ pub struct RunInfo {
     /// Fingerprint of the index file that was read, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// As [`Job::seed`], where it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 impl RunInfo {
@@ -243,6 +246,21 @@ impl Lab {
         self._lock = None;
     }
 
+    /// What it answers.
+    pub fn question(&self) -> Question {
+        let arena = &self.arena;
+        Question {
+            docs: arena.docs.path().to_owned(),
+            queries: arena.queries.path().to_owned(),
+            dim: arena.dim(),
+            num_docs: Some(arena.num_docs),
+            num_queries: Some(arena.num_queries),
+            top_k: arena.top_k,
+            metric: arena.metric,
+            memory_budget: ScoreParams::DEFAULT_MEMORY,
+        }
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -286,6 +304,45 @@ impl Lab {
         Ok(Run { info, found, judged })
     }
 
+    /// The place of a run among [`Lab::runs`]. `index`: the candidate or the name of a neighbour file; `setting`: as it is
+    /// told, like `efSearch=64`, may be left out where there is only one; `build`: which of several, from 0.
+    ///
+    /// # Errors
+    /// No such run, or several; says which there are.
+    pub fn find_run(&self, index: &str, setting: Option<&str>, build: usize) -> Result<usize> {
+        const TOLD: usize = 20;
+        let named = |run: &Run| run.info.candidate == index && run.info.build == build;
+        let chosen = |run: &Run| setting.is_none_or(|setting| run.info.setting.to_string() == setting);
+        let of_name: Vec<usize> = (0..self.runs.len()).filter(|&place| named(&self.runs[place])).collect();
+        let fitting: Vec<usize> = of_name.iter().copied().filter(|&place| chosen(&self.runs[place])).collect();
+        if let [place] = fitting[..] {
+            return Ok(place);
+        }
+        // Those of the name if there are any, otherwise all.
+        let near: Vec<usize> = if of_name.is_empty() { (0..self.runs.len()).collect() } else { of_name };
+        let told = |&place: &usize| {
+            let info = &self.runs[place].info;
+            let build = if info.build > 0 { format!(" (build {})", info.build) } else { String::new() };
+            info.title() + &build
+        };
+        let mut list = near.iter().take(TOLD).map(told).collect::<Vec<_>>().join("; ");
+        if near.len() > TOLD {
+            list += &format!("; and {} more", count(near.len() - TOLD));
+        }
+        let wanted = setting.map_or(index.to_owned(), |setting| format!("{index} {setting}"));
+        let folder = self.folder.display();
+        let what = match (self.runs.is_empty(), fitting.is_empty()) {
+            (true, _) => format!("{folder}: has no runs yet. Run an index into it (knnscope index search)"),
+            (_, true) => {
+                format!(
+                    "{folder}: has no run {wanted} (build {build}). Choose by --index, --setting and --build among: {list}"
+                )
+            }
+            _ => format!("{folder}: has several runs {wanted}. Choose one by --setting among: {list}"),
+        };
+        Err(Error::IndexUse { what })
+    }
+
     fn path_of(&self, info: &RunInfo) -> PathBuf {
         self.folder.join(RUNS_NAME).join(info.file_name() + ".ibin")
     }
@@ -318,6 +375,7 @@ impl Lab {
         }
         let info = RunInfo {
             file: None,
+            seed: None,
             candidate: name.to_owned(),
             setting: Setting::default(),
             build: 0,
@@ -332,6 +390,31 @@ impl Lab {
         remove_run(&kept)?;
         found.write(&kept)?;
         self.keep(info)
+    }
+
+    /// What a child is to do to build a candidate and, so far, to search nothing.
+    ///
+    /// # Errors
+    /// Vector files that are gone.
+    pub fn job(&self, candidate: &str, seed: u64, options: &Options, scratch: PathBuf) -> Result<Job> {
+        let absolute = |path: &Path| fs::canonicalize(path).map_err(Error::read(path));
+        Ok(Job {
+            docs: absolute(self.arena.docs.path())?,
+            queries: absolute(self.arena.queries.path())?,
+            dim: self.arena.dim(),
+            num_docs: self.arena.num_docs,
+            num_queries: self.arena.num_queries,
+            metric: self.arena.metric.name().to_owned(),
+            top_k: self.arena.top_k,
+            candidate: candidate.to_owned(),
+            searches: Vec::new(),
+            threads: options.threads,
+            seed,
+            memory_bytes: options.memory_bytes,
+            save: None,
+            scratch,
+            converses: false,
+        })
     }
 
     /// Builds and searches a candidate with all its settings; what the session has is not run again. `on_run` hears of
@@ -365,6 +448,7 @@ impl Lab {
         }
         self.runs.retain(|run| !stale(run));
         for build in 0..builds {
+            let seed = seed_of(build, options);
             let info = |setting: &Setting| RunInfo {
                 candidate: candidate.name.clone(),
                 setting: setting.clone(),
@@ -372,29 +456,16 @@ impl Lab {
                 built: None,
                 searched: None,
                 file: file.clone(),
+                seed: Some(seed),
             };
             let missing: Vec<RunInfo> =
                 candidate.settings().iter().map(info).filter(|wanted| !self.has(wanted)).collect();
             if missing.is_empty() {
                 continue;
             }
-            let absolute = |path: &Path| fs::canonicalize(path).map_err(Error::read(path));
-            let job = Job {
-                docs: absolute(self.arena.docs.path())?,
-                queries: absolute(self.arena.queries.path())?,
-                dim: self.arena.dim(),
-                num_docs: self.arena.num_docs,
-                num_queries: self.arena.num_queries,
-                metric: self.arena.metric.name().to_owned(),
-                top_k: self.arena.top_k,
-                candidate: candidate.name.clone(),
-                searches: missing.iter().map(|info| (info.setting.clone(), self.path_of(info))).collect(),
-                threads: options.threads,
-                seed: if build == 0 { 0 } else { options.seed.wrapping_add(build as u64).max(1) },
-                memory_bytes: options.memory_bytes,
-                save: None,
-                scratch: self.folder.join(RUNS_NAME).join("index.part"),
-            };
+            let scratch = self.folder.join(RUNS_NAME).join("index.part");
+            let searches = missing.iter().map(|info| (info.setting.clone(), self.path_of(info))).collect();
+            let job = Job { searches, ..self.job(&candidate.name, seed, options, scratch)? };
             let mut built = None;
             let outcome = process::run(&options.program, &job, monitor, &mut |event| {
                 match event {
@@ -405,7 +476,8 @@ impl Lab {
                             on_run(self);
                         }
                     }
-                    Event::Progress { .. } | Event::Failed { .. } => {}
+                    // The others belong to conversations, or were heard already.
+                    _ => {}
                 }
                 Ok(())
             });
@@ -421,6 +493,11 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// The seed of a build, from 0: the first takes the docs in the order of the file.
+pub fn seed_of(build: usize, options: &Options) -> u64 {
+    if build == 0 { 0 } else { options.seed.wrapping_add(build as u64).max(1) }
 }
 
 /// Builds the index of a candidate in a child process and writes it to `path`.
@@ -468,6 +545,7 @@ pub fn build_file(
         memory_bytes: options.memory_bytes,
         save: Some(unfinished.clone()),
         scratch: unfinished.clone(),
+        converses: false,
     };
     let mut built = None;
     let outcome = process::run(&options.program, &job, monitor, &mut |event| {

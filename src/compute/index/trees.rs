@@ -11,7 +11,7 @@ use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions, RoTxn};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Docs, Index, NONE, Threads, normalise};
+use super::{Docs, Index, NONE, Threads, Traits, normalise};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{bytes, count, counted};
 use crate::compute::metric::Metric;
@@ -293,6 +293,10 @@ impl<D: Distance> Index for Forest<D> {
 
     fn len(&self) -> usize {
         self.docs
+    }
+
+    fn traits(&self) -> Traits {
+        Traits { trees: self.trees, docs: self.docs, ..Traits::default() }
     }
 
     fn mapped_bytes(&self) -> u64 {

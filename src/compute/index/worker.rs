@@ -19,7 +19,8 @@ use super::hyperplane::Hyperplanes;
 use super::neighbours::Found;
 use super::trees::{self, Plan};
 use super::truth::{Arena, Question};
-use super::{Index, NONE};
+use super::{Index, NONE, Traits};
+use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::ScoreParams;
 use crate::compute::figures::{bytes, count};
@@ -34,6 +35,9 @@ pub const MARK: &str = "@knnscope ";
 const OWN_BYTES: u64 = 512 << 20;
 /// Stacks and heaps of a thread, of this program's and of the libraries'.
 const THREAD_BYTES: u64 = 24 << 20;
+/// Queries that are asked at once where nothing is timed, and most ids that a library returns for them meanwhile.
+const QUERIES_AT_ONCE: usize = 256;
+const ANSWERS_AT_ONCE: usize = 4 << 20;
 /// Queries that are asked before any is timed.
 const WARM_UP: usize = 50;
 
@@ -61,6 +65,33 @@ pub struct Job {
     pub save: Option<PathBuf>,
     /// Where the index may be written to tell its size on disk.
     pub scratch: PathBuf,
+    /// Whether it answers what it is asked ([`Ask`]), a line each, instead of searching as [`Job::searches`] says.
+    #[serde(default)]
+    pub converses: bool,
+}
+
+/// What a child can be asked about its index. Numbers go to a file, little-endian, 4 bytes each, row after row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Ask {
+    /// What it finds for some queries: their ids, k each. Parameters that the setting does not name stay as they are.
+    Search {
+        setting: Setting,
+        queries: Vec<u32>,
+        k: usize,
+        /// One query after another on one thread, as latencies are measured: some libraries sum up in another order when they
+        /// are asked many at once.
+        one_by_one: bool,
+        path: PathBuf,
+    },
+    /// The cell of every doc.
+    DocsCells { path: PathBuf },
+    /// The cells nearest to some queries, `probes` each.
+    QueriesCells { queries: Vec<u32>, probes: usize, path: PathBuf },
+    /// The centroids of its cells, as float32.
+    Centroids { path: PathBuf },
+    /// How far apart pairs of a query and a doc are by their hashes: in how many they differ, and at how many probes they
+    /// meet, [`NONE`] if never.
+    Apart { pairs: Vec<(u32, u32)>, path: PathBuf },
 }
 
 /// What a child tells.
@@ -77,6 +108,12 @@ pub enum Event {
     Built(Built),
     /// The search of this index in [`Job::searches`] is done, and its files are written.
     Searched(usize, Searched),
+    /// It is built, and waits for what it is asked.
+    Ready(Traits),
+    /// What was asked is answered, and its file is written.
+    Answered,
+    /// What was asked cannot be told by this index, and why; it waits for what else it is asked.
+    Refused(String),
     /// Why it ends, and whether the user asked for something that cannot be.
     Failed {
         message: String,
@@ -210,8 +247,13 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
         );
         return Err(Error::Neighbours { what, path: job.candidate.clone().into() });
     }
-    let disk_bytes = size_on_disk(&mut *index, job)?;
+    let disk_bytes = if job.converses { None } else { size_on_disk(&mut *index, job)? };
     say(&Event::Built(Built { train_secs, build_secs, memory_bytes, disk_bytes, docs: index.len() }));
+    if job.converses {
+        say(&Event::Ready(index.traits()));
+        let is_by_row = matches!(candidate.engine, Engine::Exact | Engine::Precomputed);
+        return converse(&mut *index, &arena, is_by_row, job.threads, input, monitor, say);
+    }
     for (place, (setting, path)) in job.searches.iter().enumerate() {
         for (name, value) in &setting.0 {
             index.set(name, *value)?;
@@ -225,6 +267,90 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
         }
     }
     Ok(())
+}
+
+/// Answers until nothing more is asked. `is_by_row`: queries are known by their rows, so they come one by one.
+fn converse(
+    index: &mut dyn Index,
+    arena: &Arena,
+    is_by_row: bool,
+    threads: usize,
+    input: &mut dyn BufRead,
+    monitor: &Monitor,
+    say: &dyn Fn(&Event),
+) -> Result<()> {
+    loop {
+        let mut line = String::new();
+        if input.read_line(&mut line).map_or(true, |bytes| bytes == 0) {
+            return Ok(());
+        }
+        let asked = serde_json::from_str(&line)
+            .map_err(|error| Error::Index { what: format!("it was asked what it does not know ({error})") });
+        let answered = asked.and_then(|ask| {
+            let threads = if matches!(ask, Ask::Search { one_by_one: true, .. }) { 1 } else { threads };
+            index.use_threads(threads)?;
+            answer(index, arena, is_by_row, &ask, monitor)
+        });
+        match answered {
+            Ok(()) => say(&Event::Answered),
+            Err(error) if error.is_wrong_use() => say(&Event::Refused(error.to_string())),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn answer(index: &mut dyn Index, arena: &Arena, is_by_row: bool, ask: &Ask, monitor: &Monitor) -> Result<()> {
+    let gather = |rows: &[u32]| {
+        let mut values = Vec::with_capacity(rows.len() * arena.dim());
+        rows.iter().for_each(|&row| values.extend_from_slice(arena.queries.row(row as usize)));
+        values
+    };
+    match ask {
+        Ask::Search { setting, queries, k, one_by_one, path } => {
+            for (name, value) in &setting.0 {
+                index.set(name, *value)?;
+            }
+            monitor.begin("searching again", "queries", queries.len() as u64);
+            monitor.set_detail(setting.to_string());
+            let factor = setting.0.iter().find(|(name, _)| name == "k_factor_rf").map_or(1, |(_, factor)| *factor);
+            let width = k.saturating_mul(usize::try_from(factor).unwrap_or(usize::MAX)).max(1);
+            let at_once =
+                if *one_by_one || is_by_row { 1 } else { (ANSWERS_AT_ONCE / width).clamp(1, QUERIES_AT_ONCE) };
+            let mut ids = vec![NONE; queries.len() * k];
+            for (rows, ids) in queries.chunks(at_once).zip(ids.chunks_mut(at_once * k)) {
+                index.search(rows[0] as usize, &gather(rows), *k, ids)?;
+                monitor.advance(rows.len() as u64)?;
+            }
+            write_numbers(path, ids.iter().map(|id| id.to_le_bytes()))
+        }
+        Ask::DocsCells { path } => {
+            write_numbers(path, index.docs_cells(arena.num_docs)?.iter().map(|cell| cell.to_le_bytes()))
+        }
+        Ask::QueriesCells { queries, probes, path } => {
+            monitor.begin("finding the cells of queries", "queries", queries.len() as u64);
+            let mut cells = Vec::with_capacity(queries.len() * probes);
+            for rows in queries.chunks(QUERIES_AT_ONCE) {
+                cells.extend(index.queries_cells(&gather(rows), *probes)?);
+                monitor.advance(rows.len() as u64)?;
+            }
+            write_numbers(path, cells.iter().map(|cell| cell.to_le_bytes()))
+        }
+        Ask::Centroids { path } => write_numbers(path, index.centroids()?.iter().map(|value| value.to_le_bytes())),
+        Ask::Apart { pairs, path } => {
+            monitor.begin("comparing hashes", "pairs", pairs.len() as u64);
+            let mut numbers = Vec::with_capacity(2 * pairs.len());
+            for (query, doc) in pairs {
+                let apart = index.apart(arena.queries.row(*query as usize), *doc)?;
+                numbers.extend([apart.hashes, apart.probes.unwrap_or(NONE)]);
+                monitor.advance(1)?;
+            }
+            write_numbers(path, numbers.iter().map(|number| number.to_le_bytes()))
+        }
+    }
+}
+
+fn write_numbers(path: &std::path::Path, numbers: impl Iterator<Item = [u8; 4]>) -> Result<()> {
+    write_atomically(path, &numbers.flatten().collect::<Vec<u8>>())
 }
 
 fn open<'a>(engine: &Engine, arena: &'a Arena, job: &'a Job) -> Result<Box<dyn Index + 'a>> {

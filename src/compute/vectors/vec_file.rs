@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::{Advice, Mmap};
+use memmap2::{Advice, Mmap, MmapMut};
 use rayon::prelude::*;
 
 use super::dims::fitting_dims;
@@ -41,7 +41,8 @@ impl std::fmt::Debug for VectorFile {
 #[derive(Debug)]
 pub struct MappedFile {
     path: PathBuf,
-    file: File,
+    /// `None` of values that lie in memory alone.
+    file: Option<File>,
     map: Mmap,
 }
 
@@ -61,7 +62,21 @@ impl MappedFile {
         // file changes values we read (results are then those of some mixture, never undefined
         // memory); one that shortens it is caught by `check_size` before each block is read.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::read(path))?;
-        Ok(Self { path: path.to_owned(), file, map })
+        Ok(Self { path: path.to_owned(), file: Some(file), map })
+    }
+
+    /// A copy of `values` in memory; `path` is what it is called in errors.
+    ///
+    /// # Errors
+    /// Memory that is not there.
+    fn of_values(values: &[f32], path: &Path) -> Result<Self> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        // A map of nothing is refused by the system.
+        let copied = MmapMut::map_anon(bytes.len().max(1)).and_then(|mut map| {
+            map[..bytes.len()].copy_from_slice(bytes);
+            map.make_read_only()
+        });
+        Ok(Self { path: path.to_owned(), file: None, map: copied.map_err(Error::read(path))? })
     }
 
     pub fn path(&self) -> &Path {
@@ -74,8 +89,9 @@ impl MappedFile {
 
     /// See [`VectorFile::check_size`].
     pub fn check_size(&self) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
         let expected = self.map.len() as u64;
-        let found = self.file.metadata().map_err(Error::read(&self.path))?.len();
+        let found = file.metadata().map_err(Error::read(&self.path))?.len();
         if found < expected {
             return Err(Error::FileChanged { expected, found, path: self.path.clone() });
         }
@@ -93,9 +109,11 @@ impl MappedFile {
         let mut add = |bytes: &[u8]| hash = fnv1a(hash, bytes);
         add(&(size as u64).to_le_bytes());
         // Edits between the blocks show in the time of the last change.
-        let changed = self.file.metadata().and_then(|data| data.modified()).map_err(Error::read(&self.path))?;
-        let since = changed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        add(&since.as_nanos().to_le_bytes());
+        if let Some(file) = &self.file {
+            let changed = file.metadata().and_then(|data| data.modified()).map_err(Error::read(&self.path))?;
+            let since = changed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            add(&since.as_nanos().to_le_bytes());
+        }
         for block in 0..BLOCKS {
             let start = (size.saturating_sub(BLOCK_BYTES) as u128 * block as u128 / (BLOCKS as u128 - 1)) as usize;
             add(&self.map[start..(start + BLOCK_BYTES).min(size)]);
@@ -153,6 +171,18 @@ impl VectorFile {
             return Err(Error::FileChanged { expected, found, path: mapped.path });
         }
         Ok(Self { mapped, start, dim, rows })
+    }
+
+    /// A copy of `values` in memory, rows of `dim`; `path` is what it is called in errors.
+    ///
+    /// # Errors
+    /// Memory that is not there.
+    ///
+    /// # Panics
+    /// If the values are no whole number of rows.
+    pub fn of_values(values: &[f32], dim: usize, path: &Path) -> Result<Self> {
+        assert!(dim > 0 && values.len().is_multiple_of(dim), "whole rows");
+        Self::of_mapped(MappedFile::of_values(values, path)?, 0, values.len() / dim, dim)
     }
 
     /// The size in bytes of a file that could hold vectors: regular and readable.
@@ -285,6 +315,16 @@ mod tests {
         assert_eq!((file.rows(), file.dim()), (3, 2));
         assert_eq!(file.row(1), [3.0, 4.0]);
         assert_eq!(file.rows_in(1..3), [3.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn values_in_memory_are_rows_like_those_of_a_file() {
+        let file = VectorFile::of_values(&[1.0, 2.0, 3.0, 4.0], 2, Path::new("memory")).expect("copied");
+        assert_eq!((file.rows(), file.dim(), file.row(1)), (2, 2, &[3.0, 4.0][..]));
+        file.check_size().expect("memory does not shrink");
+        assert_eq!(file.fingerprint().expect("hashed"), file.fingerprint().expect("hashed"));
+        let empty = VectorFile::of_values(&[], 3, Path::new("memory")).expect("nothing is no error");
+        assert_eq!((empty.rows(), empty.rows_in(0..0)), (0, &[][..]));
     }
 
     #[test]
