@@ -43,6 +43,8 @@ pub struct Point {
     pub at_once_secs: f64,
     /// Memory to answer: what the process grew by, what it maps of files, and the docs if it reads them.
     pub memory_bytes: f64,
+    /// Of it, what is certain: the index as its file holds it, and the docs if it reads them.
+    pub certain_bytes: f64,
 }
 
 impl Point {
@@ -330,6 +332,7 @@ fn chosen(lab: &Lab, candidate: &Candidate, params: &PlanParams) -> Option<(Poin
             one_by_one_secs: searched.one_thread_secs / queries,
             at_once_secs: searched.all_threads_secs / queries,
             memory_bytes: built.memory_bytes as f64 + mapped,
+            certain_bytes: built.disk_bytes.unwrap_or(0) as f64 + mapped,
         };
         Some((point, value))
     };
