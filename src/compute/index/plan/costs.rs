@@ -61,7 +61,7 @@ pub struct Memory {
     pub bytes: f64,
     /// Bytes that a doc adds, ≥ 0.
     pub per_doc: f64,
-    /// All bytes are assumed to be of the docs, since one size only was measured.
+    /// The bytes of a doc are assumed, since one size only was measured.
     pub is_assumed: bool,
 }
 
@@ -80,8 +80,10 @@ impl Memory {
             (spread > 0.0).then(|| rise / spread)
         };
         let bytes = bytes.max(least);
+        // Of one size: what is certain grows with the docs, the rest was needed anyway.
+        let alone = if least > 0.0 { least } else { bytes } / docs;
         let found = slope(points).zip(slope(certain)).map(|(slope, least)| slope.max(least).max(0.0));
-        Some(Self { docs, bytes, per_doc: found.unwrap_or(bytes / docs), is_assumed: found.is_none() })
+        Some(Self { docs, bytes, per_doc: found.unwrap_or(alone), is_assumed: found.is_none() })
     }
 
     pub fn at(&self, docs: f64) -> f64 {
@@ -185,6 +187,8 @@ mod tests {
         assert!((memory.at(1e6) - 205e6).abs() < 1.0, "{memory:?}");
         let one = Memory::of(&points[..1], &none[..1]).expect("a point");
         assert!(one.is_assumed && one.at(2e4) == 14e6);
+        let codes = Memory::of(&[(1e4, 5e6)], &[(1e4, 64e4)]).expect("a point");
+        assert!(codes.is_assumed && codes.at(2e4) == 5e6 + 64e4);
         // A process that grew less with more docs, and holds 64 bytes of each.
         let shrinking = [(1e4, 9e6), (2e4, 8e6)];
         assert_eq!(Memory::of(&shrinking, &none[..2]).expect("points").at(1e6), 8e6);
