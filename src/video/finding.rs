@@ -71,7 +71,11 @@ impl Finding {
     pub fn to_json(&self) -> String {
         let text = |value: serde_json::Value| value.to_string();
         let rows = self.table.to_json().trim_end().replace('\n', "\n  ");
-        format!("{{\n  \"title\": {},\n  \"notes\": {},\n  \"rows\": {rows}\n}}\n", text(self.title.as_str().into()), text(self.notes.clone().into()))
+        format!(
+            "{{\n  \"title\": {},\n  \"notes\": {},\n  \"rows\": {rows}\n}}\n",
+            text(self.title.as_str().into()),
+            text(self.notes.clone().into())
+        )
     }
 
     /// Writes the pictures, `.png` or `.svg`: the first to `path`, the others beside it with their names. Returns where.
