@@ -23,6 +23,7 @@ mod index;
 mod progress;
 mod score;
 mod sparsity;
+mod studies;
 mod uniqueness;
 mod verify;
 mod video;

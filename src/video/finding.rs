@@ -61,6 +61,23 @@ impl Link {
 }
 
 impl Finding {
+    /// Title, notes and table, for reading.
+    pub fn to_text(&self) -> String {
+        let notes: String = self.notes.iter().map(|note| format!("{note}\n")).collect();
+        format!("{}\n{notes}\n{}", self.title, self.table.to_text())
+    }
+
+    /// Title and notes, and the rows of the table as objects.
+    pub fn to_json(&self) -> String {
+        let text = |value: serde_json::Value| value.to_string();
+        let rows = self.table.to_json().trim_end().replace('\n', "\n  ");
+        format!(
+            "{{\n  \"title\": {},\n  \"notes\": {},\n  \"rows\": {rows}\n}}\n",
+            text(self.title.as_str().into()),
+            text(self.notes.clone().into())
+        )
+    }
+
     /// Writes the pictures, `.png` or `.svg`: the first to `path`, the others beside it with their names. Returns where.
     ///
     /// # Errors

@@ -172,7 +172,7 @@ impl Tradeoff {
     }
 }
 
-fn heading(sheet: &mut Sheet, left: f32, title: &str, below: &str) {
+pub(super) fn heading(sheet: &mut Sheet, left: f32, title: &str, below: &str) {
     let (unit, inks) = (sheet.unit, sheet.inks);
     sheet.text(left, 46.0 * unit, 28.0, Face::Medium, Align::Left, inks.ink, title.to_owned());
     sheet.text(left, 80.0 * unit, 20.0, Face::Regular, Align::Left, inks.ink_soft, below.to_owned());
@@ -271,7 +271,7 @@ fn bars(sheet: &mut Sheet, panel: &Panel, frame: &Frame, scores: &Scores, [exact
 }
 
 /// Names of colours, ending at `right`.
-fn legend(sheet: &mut Sheet, right: f32, baseline: f32, names: &[(Color, &str)]) {
+pub(super) fn legend(sheet: &mut Sheet, right: f32, baseline: f32, names: &[(Color, &str)]) {
     let (unit, inks) = (sheet.unit, sheet.inks);
     let size = 20.0;
     let mut x = right;

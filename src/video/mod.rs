@@ -13,6 +13,7 @@ pub mod raster;
 pub mod scene;
 pub mod sparsity;
 pub mod spy;
+pub mod studies;
 pub mod svg;
 pub mod uniqueness;
 

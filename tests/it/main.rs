@@ -2,12 +2,14 @@
 
 mod bad_input;
 mod command_line;
+mod duplicates;
 mod exactness;
 mod golden;
 mod index_lab;
 mod lab_window;
 mod layering;
 mod real_window;
+mod redis;
 mod resume;
 mod sparsity;
 mod sparsity_window;

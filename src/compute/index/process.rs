@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use super::candidate::{Candidate, Engine};
+use super::redis::{LOADING, forget, left_behind};
 use super::worker::{ARGUMENT, Event, Job, MARK, cause_of_death};
 use crate::compute::error::{Error, Result};
 use crate::job::Monitor;
@@ -34,11 +36,37 @@ impl Drop for Guarded {
     }
 }
 
-/// Runs a job in a child process; `on_event` hears what it tells, except progress, which goes to `monitor`.
+/// Runs a job in a child process; `on_event` hears what it tells, except progress, which goes to `monitor`. What the child
+/// loaded into a server is removed in the end, however that came.
 ///
 /// # Errors
-/// What the child could not do; its death, with the likely cause; cancelled, then it was killed.
+/// What the child could not do; its death, with the likely cause; cancelled, then it was killed; a server that keeps what
+/// was loaded.
 pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+    let mut is_loaded = false;
+    let outcome = run_child(program, job, monitor, on_event, &mut is_loaded);
+    let Some(access) = &job.server else { return outcome };
+    let Engine::Redis { server, .. } = Candidate::parse(&job.candidate, job.dim)?.engine else { return outcome };
+    let Err(why) = forget(&server, access) else { return outcome };
+    if !is_loaded {
+        // There is nothing that could have been left.
+        return outcome;
+    }
+    let left = left_behind(access, &why);
+    Err(match outcome {
+        Ok(()) => Error::Index { what: format!("{}: {left}", job.candidate) },
+        Err(Error::IndexUse { what }) => Error::IndexUse { what: format!("{what}. Also {left}") },
+        Err(error) => Error::Index { what: format!("{error}. Also {left}") },
+    })
+}
+
+fn run_child(
+    program: &Path,
+    job: &Job,
+    monitor: &Monitor,
+    on_event: &mut dyn FnMut(Event) -> Result<()>,
+    is_loaded: &mut bool,
+) -> Result<()> {
     monitor.check()?;
     let threads = job.threads.to_string();
     let child = Command::new(program)
@@ -93,6 +121,7 @@ pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMu
         monitor.check()?;
         match events.recv_timeout(PATIENCE) {
             Ok(Event::Progress { label, detail, unit, done, total }) => {
+                *is_loaded |= label == LOADING;
                 let this = format!("{label} {detail} {total}");
                 if stage != this || done < told {
                     monitor.begin(&label, unit_of(&unit), total);

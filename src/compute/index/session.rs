@@ -14,6 +14,7 @@ use super::candidate::{Candidate, Setting};
 use super::judge::Judged;
 use super::neighbours::{Found, latencies_beside};
 use super::process;
+use super::redis::Access;
 use super::truth::{Arena, Question, Truth};
 use super::worker::{Built, Event, Job, Searched};
 use crate::compute::atomic_file::{temporary_name, write_atomically};
@@ -394,6 +395,7 @@ impl Lab {
                 memory_bytes: options.memory_bytes,
                 save: None,
                 scratch: self.folder.join(RUNS_NAME).join("index.part"),
+                server: candidate.server().map(|server| Access::of_session(server, &self.folder)).transpose()?,
             };
             let mut built = None;
             let outcome = process::run(&options.program, &job, monitor, &mut |event| {
@@ -421,6 +423,24 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// What the session in `folder` asks; its vectors are not looked at.
+///
+/// # Errors
+/// A folder without a session; a damaged manifest.
+pub fn question_in(folder: &Path) -> Result<Question> {
+    let manifest = read_manifest(folder)?;
+    Ok(Question {
+        metric: manifest.metric.parse()?,
+        docs: manifest.docs,
+        queries: manifest.queries,
+        dim: manifest.dim,
+        num_docs: Some(manifest.num_docs),
+        num_queries: Some(manifest.num_queries),
+        top_k: manifest.top_k,
+        memory_budget: ScoreParams::DEFAULT_MEMORY,
+    })
 }
 
 /// Builds the index of a candidate in a child process and writes it to `path`.
@@ -468,6 +488,7 @@ pub fn build_file(
         memory_bytes: options.memory_bytes,
         save: Some(unfinished.clone()),
         scratch: unfinished.clone(),
+        server: None,
     };
     let mut built = None;
     let outcome = process::run(&options.program, &job, monitor, &mut |event| {

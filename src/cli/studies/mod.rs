@@ -1,0 +1,71 @@
+//! Studies of the index lab, at the command line: `knnscope index STUDY …`.
+
+pub mod duplicates;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Failure;
+use super::args::CommonArgs;
+use crate::compute::Error;
+use crate::compute::atomic_file::write_atomically;
+use crate::compute::figures::counted;
+use crate::compute::index::words::shortened;
+use crate::compute::table::Table;
+use crate::video::finding::Finding;
+
+/// Where what a study found goes.
+#[derive(Debug, Args)]
+pub struct StudyOutputArgs {
+    /// Draw its pictures (.png or .svg): the first into FILE, the others beside it.
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
+    /// Write every figure as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Write notes and figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Tells what was found, and writes the files that were asked for: of a long table the first rows only are told, and of
+/// long texts the beginning; files get all.
+pub fn report_first(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure> {
+    const ROWS: usize = 20;
+    const LENGTH: usize = 100;
+    write(finding, output)?;
+    if output.common.quiet {
+        return Ok(());
+    }
+    let cell = |cell: &Option<String>| Some(cell.as_deref().map_or(String::new(), |text| shortened(text, LENGTH)));
+    let rows: Vec<Vec<Option<String>>> =
+        finding.table.rows.iter().take(ROWS).map(|row| row.iter().map(cell).collect()).collect();
+    let more = finding.table.rows.len() - rows.len();
+    let table = Table { columns: finding.table.columns.clone(), rows, is_cut: more > 0 };
+    let notes: String = finding.notes.iter().map(|note| format!("{note}\n")).collect();
+    tell!("{}\n{notes}\n{}", finding.title, table.to_text().trim_end());
+    if more > 0 {
+        tell!("and {} (--csv FILE writes all)", counted(more, "row more", "rows more"));
+    }
+    Ok(())
+}
+
+fn write(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure> {
+    if let Some(path) = &output.chart {
+        if finding.pictures.is_empty() {
+            let expected = "a finding with pictures".to_owned();
+            return Err(Error::Parameter { name: "chart", expected, found: "one without".to_owned() }.into());
+        }
+        finding.write_pictures(path)?;
+    }
+    if let Some(path) = &output.csv {
+        write_atomically(path, &finding.table.to_csv())?;
+    }
+    if let Some(path) = &output.json {
+        write_atomically(path, finding.to_json().as_bytes())?;
+    }
+    Ok(())
+}
