@@ -222,10 +222,10 @@ fn what_makes_no_sense_is_refused() {
         let error = run(&params, &options, &Monitor::new()).expect_err(told).to_string();
         assert!(error.contains(told), "{told}: {error}");
     }
-    // More pairs than fit: nine million, seen from both docs.
-    let crowd: Vec<Vec<f32>> = (0..3000).map(|doc| vec![1.0, doc as f32 * 1e-6]).collect();
+    // More pairs than fit: 1.2 million, seen from both docs, where 2²⁰ do.
+    let crowd: Vec<Vec<f32>> = (0..1100).map(|doc| vec![1.0, doc as f32 * 1e-6]).collect();
     let docs = write(folder.path(), &crowd);
-    let params = DuplicatesParams { docs, dim: Some(2), memory_budget: 20_000_000, ..DuplicatesParams::default() };
+    let params = DuplicatesParams { docs, dim: Some(2), memory_budget: 16_000_000, ..DuplicatesParams::default() };
     let error = run(&params, &options, &Monitor::new()).expect_err("too many").to_string();
     assert!(error.contains("Choose a higher one, or raise --memory"), "{error}");
     let monitor = Monitor::new();
