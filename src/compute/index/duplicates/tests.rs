@@ -222,13 +222,13 @@ fn what_makes_no_sense_is_refused() {
         let error = run(&params, &options, &Monitor::new()).expect_err(told).to_string();
         assert!(error.contains(told), "{told}: {error}");
     }
+    let monitor = Monitor::new();
+    monitor.cancel();
+    assert!(matches!(run(&base, &options, &monitor), Err(Error::Cancelled)));
     // More pairs than fit: 1.2 million, seen from both docs, where 2²⁰ do.
     let crowd: Vec<Vec<f32>> = (0..1100).map(|doc| vec![1.0, doc as f32 * 1e-6]).collect();
     let docs = write(folder.path(), &crowd);
     let params = DuplicatesParams { docs, dim: Some(2), memory_budget: 16_000_000, ..DuplicatesParams::default() };
     let error = run(&params, &options, &Monitor::new()).expect_err("too many").to_string();
     assert!(error.contains("Choose a higher one, or raise --memory"), "{error}");
-    let monitor = Monitor::new();
-    monitor.cancel();
-    assert!(matches!(run(&base, &options, &monitor), Err(Error::Cancelled)));
 }
