@@ -242,7 +242,10 @@ pub fn scores_scene(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Sc
     if scores.beside.is_some() {
         names.push((inks.band, "exact, all queries"));
     }
-    legend(&mut sheet, panel.right, 80.0 * unit, &names);
+    // Beside what was lost in words, or below where both have no room in one line.
+    let needed = fonts::width(Face::Regular, 20.0 * unit, &told) + legend_width(unit, &names);
+    let baseline = if needed > panel.right - panel.left { 108.0 } else { 80.0 };
+    legend(&mut sheet, panel.right, baseline * unit, &names);
     let ranks = scores.lost_by_rank.len();
     let across = (width - left - 40.0 * unit) / 2.0;
     let gaps: Vec<f64> = scores.gap_by_rank.iter().map(|gap| gap.unwrap_or(0.0)).collect();
@@ -303,6 +306,11 @@ fn outline(panel: &Panel, frame: &Frame, part: &Histogram, scores: &Scores) -> V
     }
     points.push((panel.right, panel.bottom));
     points
+}
+
+/// Pixels that a legend takes, with some before it.
+fn legend_width(unit: f32, names: &[(Color, &str)]) -> f32 {
+    names.iter().map(|(_, name)| fonts::width(Face::Regular, 20.0 * unit, name) + 48.0 * unit).sum()
 }
 
 /// Names of colours, ending at `right`.

@@ -112,10 +112,14 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         let height = (ui.available_height() * 0.56 - 36.0).max(260.0);
         tabs(app, ui);
         group::chip(app, ui);
-        ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| match app.lab.state.tab {
-            Tab::Speed => chart::show(app, ui),
-            Tab::Scores => scores::show(app, ui),
-            Tab::Studies => studies::show(app, ui),
+        ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| {
+            // The table below stays where it is, however little there is to show.
+            ui.set_min_height(height);
+            match app.lab.state.tab {
+                Tab::Speed => chart::show(app, ui),
+                Tab::Scores => scores::show(app, ui),
+                Tab::Studies => studies::show(app, ui),
+            }
         });
         ui.separator();
         table(app, ui);

@@ -99,7 +99,7 @@ fn table(ranks: &Ranks) -> Table {
     let row = |rank: &Rank| {
         let found = [rank.found.mean, rank.found.low, rank.found.high].map(|value| Some(format!("{value:.6}")));
         let gap = match rank.gap {
-            Some(gap) => [gap.mean, gap.low, gap.high].map(|value| Some(format!("{value:e}"))),
+            Some(gap) => [gap.mean, gap.low, gap.high].map(|value| Some(format!("{value:.6e}"))),
             None => [None, None, None],
         };
         let whole = |value: usize| Some(value.to_string());
@@ -137,7 +137,7 @@ impl Drawing for ByRank {
         };
         let found = panel(left, ((lowest - (100.0 - lowest).max(1.0) * 0.1).max(0.0), 100.0));
         let gap = panel(left + across + 66.0 * unit, (0.0, if highest > 0.0 { highest * 1.08 } else { 1.0 }));
-        let rows = ((found.bottom - found.top) / (80.0 * unit)).clamp(2.0, 6.0) as usize;
+        let rows = ((found.bottom - found.top) / (60.0 * unit)).clamp(2.0, 6.0) as usize;
         let wanted = (((found.right - found.left) / (130.0 * unit)) as usize).clamp(2, 10);
         for (panel, name) in
             [(&found, "% found"), (&gap, if ranks.relative { "mean relative gap" } else { "mean gap" })]
@@ -148,8 +148,8 @@ impl Drawing for ByRank {
             let Mean { mean, low, high } = rank.found;
             (rank, Some(Mean { mean: mean * 100.0, low: low * 100.0, high: high * 100.0 }))
         });
-        curve(&mut sheet, &found, shares, [inks.exact, inks.band]);
-        curve(&mut sheet, &gap, ranks.ranks.iter().map(|rank| (rank, rank.gap)), [inks.attention, inks.band]);
+        curve(&mut sheet, &found, shares, [inks.exact, inks.rule]);
+        curve(&mut sheet, &gap, ranks.ranks.iter().map(|rank| (rank, rank.gap)), [inks.attention, inks.rule]);
         canvas.scene(sheet)
     }
 }
@@ -234,7 +234,7 @@ impl Drawing for ByQuery {
         let wanted = (((panel.right - panel.left) / (130.0 * unit)) as usize).clamp(2, 10);
         if let Some((low, high)) = chosen {
             let (from, to) = (panel.x(low.max(panel.x.0)), panel.x(high.min(panel.x.1)));
-            sheet.rect(from, panel.top, (to - from).max(1.0), panel.bottom - panel.top, inks.band);
+            sheet.rect(from, panel.top, (to - from).max(1.0), panel.bottom - panel.top, inks.rule);
         }
         sheet.panel_axes(&panel, (&format!("recall@{}", count(self.k)), "queries"), (wanted, 5), false);
         for (bar, &queries) in self.counts.iter().enumerate().filter(|(_, queries)| **queries > 0) {
