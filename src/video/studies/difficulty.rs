@@ -192,10 +192,11 @@ fn notes(difficulty: &Difficulty) -> Vec<String> {
     for measure in Measure::ALL {
         let tenths = difficulty.tenths(measure);
         if let (Some(correlation), [lowest, .., highest]) = (difficulty.correlation(measure), tenths) {
-            let meaning = match (correlation.may_be_none(), correlation.rho < 0.0) {
+            let meaning = match (correlation.may_be_none(), correlation.rho) {
                 (true, _) => "nothing beyond chance",
-                (_, true) => "the higher, the more is lost",
-                (_, false) => "the lower, the more is lost",
+                (_, -0.1..0.1) => "which explains next to nothing",
+                (_, ..0.0) => "the higher, the more is lost",
+                _ => "the lower, the more is lost",
             };
             let text = format!(
                 "Recall and {}: {}, {meaning}; recall is {:.4} in the lowest group of queries and {:.4} in the highest.",
@@ -487,8 +488,8 @@ impl MeasurePicture {
     fn explain(&self, sheet: &mut Sheet, panel: &Panel, below: &str) {
         let (unit, inks) = (sheet.unit, sheet.inks);
         let told = format!(
-            "dots: mean of each {} with its band · darker: more queries",
-            if self.tenths.len() == TENTHS { "tenth of the queries" } else { "group of queries" }
+            "dots: mean of each {} with band · darker: more queries",
+            if self.tenths.len() == TENTHS { "tenth" } else { "group" }
         );
         let [taken, wanted] = [below, &told].map(|text| fonts::width(Face::Regular, 20.0 * unit, text));
         if taken + wanted + 40.0 * unit <= panel.right - panel.left {
