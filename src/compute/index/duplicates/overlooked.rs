@@ -99,6 +99,7 @@ impl Judge<'_> {
             memory_bytes: options.memory_bytes,
             save: None,
             scratch: folder.path().join("index.part"),
+            converses: false,
             server: candidate.server().map(Access::once).transpose()?,
         };
         let exact = self.pairs_in(self.nearest);
@@ -119,7 +120,8 @@ impl Judge<'_> {
                         });
                     }
                 }
-                Event::Progress { .. } | Event::Failed { .. } => {}
+                // The others tell of failures and of what only conversations have.
+                _ => {}
             }
             Ok(())
         })?;
