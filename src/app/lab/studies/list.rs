@@ -23,9 +23,9 @@ const fn text(
     Field { name, label, default, hint, kind: Kind::Text(empty) }
 }
 
-/// A field for more than that.
-const fn long(name: &'static str, label: &'static str, default: &'static str, hint: &'static str) -> Field {
-    Field { name, label, default, hint, kind: Kind::Long("") }
+/// An empty field for more than that.
+const fn long(name: &'static str, label: &'static str, empty: &'static str, hint: &'static str) -> Field {
+    Field { name, label, default: "", hint, kind: Kind::Long(empty) }
 }
 
 /// Cells of k-means.
@@ -169,7 +169,7 @@ pub const PLANNER: Study = Study {
             kind: Kind::Choice(&["one by one", "all at once"]),
         },
         text("budget-secs", "Seconds", "60", "60", "Seconds that measuring may take"),
-        long("index", "Indexes", "", "Choose among these only, separated by spaces; every family if empty"),
+        long("index", "Indexes", "every family", "Choose among these only, separated by spaces; every family if empty"),
     ],
     prepare: |values, question| {
         let usual = PlanParams::default();
@@ -200,7 +200,12 @@ pub const SERVING: Study = Study {
     action: "Build and simulate",
     subject: Subject::Session,
     fields: &[
-        long("index", "Index", "", "The index of every part, with one value of each parameter; a usual one if empty"),
+        long(
+            "index",
+            "Index",
+            "a usual one",
+            "The index of every part, with one value of each parameter; a usual one if empty",
+        ),
         Field {
             name: "scheme",
             label: "Schemes",
