@@ -40,7 +40,7 @@ impl Data {
                 .flat_map(|_| {
                     let centre = (random.bits() >> 33) as usize % 12;
                     let near = random.values(DIM);
-                    (0..DIM).map(|place| centres[centre * DIM + place] + 0.4 * near[place]).collect::<Vec<f32>>()
+                    (0..DIM).map(|place| centres[centre * DIM + place] + 0.9 * near[place]).collect::<Vec<f32>>()
                 })
                 .collect()
         };
@@ -155,14 +155,14 @@ fn exact_parts_lose_nothing_whatever_the_scheme_and_parts_that_are_not_asked_do(
     // One replica, and three with either router, at ten utilisations.
     assert_eq!(of("waiting").len(), 30);
     for row in rows.iter().filter(|row| row["scheme"] != "waiting") {
-        let asks_all = row["scheme"] != "cluster" || row["step"] == row["of"];
-        assert_eq!(number(row, "recall") == 1.0, asks_all, "{row:?}");
-        assert_eq!(number(row, "queries_losing") == 0.0, asks_all, "{row:?}");
-        assert_eq!(number(row, "mean_gap") == 0.0, asks_all, "{row:?}");
+        if row["scheme"] != "cluster" || row["step"] == row["of"] {
+            let lost = ["queries_losing", "mean_gap"].map(|column| number(row, column));
+            assert_eq!((number(row, "recall"), lost), (1.0, [0.0, 0.0]), "{row:?}");
+        }
         assert!(number(row, "latency_p50_ms") > 0.0 && number(row, "work_ms") > 0.0, "{row:?}");
     }
     let recalls: Vec<f64> = of("cluster").iter().map(|row| number(row, "recall")).collect();
-    assert!(recalls.is_sorted() && recalls[0] > 0.3, "{recalls:?}");
+    assert!(recalls.is_sorted() && recalls[0] > 0.3 && recalls[0] < 1.0, "{recalls:?}");
     let loads: Vec<f64> = of("cluster").iter().map(|row| number(row, "load_max_over_mean")).collect();
     assert!(loads[0] > 1.0 && loads[4] == 1.0, "{loads:?}");
     // Without the fresh index the share of fresh docs is lost, but for chance.
@@ -335,7 +335,7 @@ fn a_plan_tells_what_pays_what_fits_and_what_was_measured() {
 fn a_plan_of_every_family_is_drawn() {
     let data = Data::new();
     let params = PlanParams {
-        budget_secs: 25.0,
+        budget_secs: 120.0,
         sample_queries: 20,
         scratch: Some(data.path("scratch")),
         ..PlanParams::default()
@@ -343,9 +343,12 @@ fn a_plan_of_every_family_is_drawn() {
     let planned = plan::run(&data.question(), &params, own_program(), &Monitor::new()).expect("planned");
     data.check_scratch();
     let families: Vec<&str> = planned.methods.iter().map(|method| method.family.as_str()).collect();
-    assert!(families.contains(&"exact") && families.contains(&"hyperplane"), "{families:?}");
+    let is_known = |family: &str| {
+        families.contains(&family) || planned.measurements.left_out.iter().any(|told| told.starts_with(family))
+    };
+    assert!(["exact", "precomputed", "annoy", "hyperplane"].into_iter().all(is_known), "{families:?}");
     if cfg!(feature = "faiss") {
-        assert!(families.contains(&"hnsw") && families.contains(&"ivf-flat"), "{families:?}");
+        assert!(["flat", "hnsw", "ivf-flat", "ivf-pq", "fast-scan"].into_iter().all(is_known), "{families:?}");
         assert!(!planned.tree[1].leaves[0].because.is_empty());
     }
     // The least of those that can be taken, at any number of queries.

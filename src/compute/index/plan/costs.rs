@@ -61,23 +61,29 @@ pub struct Memory {
     pub bytes: f64,
     /// Bytes that a doc adds, ≥ 0.
     pub per_doc: f64,
-    /// All bytes are assumed to be of the docs, since one size only was measured.
+    /// The bytes of a doc are assumed, since one size only was measured.
     pub is_assumed: bool,
 }
 
 impl Memory {
     /// From points (docs, bytes), not empty: the slope of the line of least squares, through the point with the most docs.
-    pub fn of(points: &[(f64, f64)]) -> Option<Self> {
-        let &(docs, bytes) = points.iter().max_by(|left, right| left.0.total_cmp(&right.0))?;
-        let count = points.len() as f64;
-        let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
-        let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
-        let is_assumed = spread <= 0.0;
-        let per_doc = match is_assumed {
-            true => bytes / docs,
-            false => points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>() / spread,
+    /// What a process grew by is rough where docs are few, so neither it nor its slope is less than that of what it holds
+    /// for certain, `certain`: points of the same docs.
+    pub fn of(points: &[(f64, f64)], certain: &[(f64, f64)]) -> Option<Self> {
+        let most = |points: &[(f64, f64)]| points.iter().copied().max_by(|left, right| left.0.total_cmp(&right.0));
+        let ((docs, bytes), (_, least)) = (most(points)?, most(certain)?);
+        let slope = |points: &[(f64, f64)]| {
+            let count = points.len() as f64;
+            let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
+            let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+            let rise: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+            (spread > 0.0).then(|| rise / spread)
         };
-        Some(Self { docs, bytes, per_doc: per_doc.max(0.0), is_assumed })
+        let bytes = bytes.max(least);
+        // Of one size: what is certain grows with the docs, the rest was needed anyway.
+        let alone = if least > 0.0 { least } else { bytes } / docs;
+        let found = slope(points).zip(slope(certain)).map(|(slope, least)| slope.max(least).max(0.0));
+        Some(Self { docs, bytes, per_doc: found.unwrap_or(alone), is_assumed: found.is_none() })
     }
 
     pub fn at(&self, docs: f64) -> f64 {
@@ -175,12 +181,19 @@ mod tests {
     #[test]
     fn memory_is_a_fixed_part_and_bytes_of_every_doc() {
         let points = [1e4, 2e4, 4e4].map(|docs| (docs, 5e6 + 200.0 * docs));
-        let memory = Memory::of(&points).expect("points");
+        let none = points.map(|(docs, _)| (docs, 0.0));
+        let memory = Memory::of(&points, &none).expect("points");
         assert!((memory.per_doc - 200.0).abs() < 1e-6 && !memory.is_assumed, "{memory:?}");
         assert!((memory.at(1e6) - 205e6).abs() < 1.0, "{memory:?}");
-        let one = Memory::of(&points[..1]).expect("a point");
+        let one = Memory::of(&points[..1], &none[..1]).expect("a point");
         assert!(one.is_assumed && one.at(2e4) == 14e6);
-        assert_eq!(Memory::of(&[(1e4, 2.0), (2e4, 1.0)]).expect("points").at(1e6), 1.0);
+        let codes = Memory::of(&[(1e4, 5e6)], &[(1e4, 64e4)]).expect("a point");
+        assert!(codes.is_assumed && codes.at(2e4) == 5e6 + 64e4);
+        // A process that grew less with more docs, and holds 64 bytes of each.
+        let shrinking = [(1e4, 9e6), (2e4, 8e6)];
+        assert_eq!(Memory::of(&shrinking, &none[..2]).expect("points").at(1e6), 8e6);
+        let certain = Memory::of(&shrinking, &[(1e4, 64e4), (2e4, 128e4)]).expect("points");
+        assert!((certain.at(1e6) - (8e6 + 64.0 * 98e4)).abs() < 1.0, "{certain:?}");
     }
 
     #[test]

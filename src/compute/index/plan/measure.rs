@@ -24,6 +24,8 @@ const LEAST_DOCS: usize = 256;
 pub const FITTED_SIZES: usize = 3;
 /// What twice the docs are expected to take at most, beside what they took.
 const GROWTH: f64 = 2.5;
+/// Even shares of the time that is left which one method may take.
+const MOST_SHARES: f64 = 3.0;
 /// Memory that an index may take while it is measured, at least, so that one that does not fit is told by its figure.
 const LEAST_MEMORY: u64 = 4_000_000_000;
 
@@ -43,6 +45,8 @@ pub struct Point {
     pub at_once_secs: f64,
     /// Memory to answer: what the process grew by, what it maps of files, and the docs if it reads them.
     pub memory_bytes: f64,
+    /// Of it, what is certain: the index as its file holds it, and the docs if it reads them.
+    pub certain_bytes: f64,
 }
 
 impl Point {
@@ -148,17 +152,23 @@ pub fn measure(
             }
             begun => begun?,
         };
+        let mut waiting = contenders.iter().filter(|contender| !contender.is_out).count();
         for contender in contenders.iter_mut().filter(|contender| !contender.is_out) {
             monitor.check()?;
             let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
             if contender.last_secs * GROWTH > left {
                 contender.is_out = true;
+                waiting -= 1;
                 left_out.push(out_of_time(docs, params.budget_secs, &contender.family));
                 continue;
             }
             let candidate = contender.candidate(docs, arena)?;
             let before = Instant::now();
-            let outcome = lab.run(&candidate, &options, &within_budget, &mut |_| {});
+            // A slow one must not take all the time of those behind it.
+            let share = (left * MOST_SHARES / waiting as f64).min(left);
+            waiting -= 1;
+            let in_time = monitor.until(before + Duration::from_secs_f64(share));
+            let outcome = lab.run(&candidate, &options, &in_time, &mut |_| {});
             contender.last_secs = before.elapsed().as_secs_f64();
             match outcome {
                 Err(Error::Cancelled) if monitor.is_cancelled() => return Err(Error::Cancelled),
@@ -330,6 +340,7 @@ fn chosen(lab: &Lab, candidate: &Candidate, params: &PlanParams) -> Option<(Poin
             one_by_one_secs: searched.one_thread_secs / queries,
             at_once_secs: searched.all_threads_secs / queries,
             memory_bytes: built.memory_bytes as f64 + mapped,
+            certain_bytes: built.disk_bytes.unwrap_or(0) as f64 + mapped,
         };
         Some((point, value))
     };

@@ -459,7 +459,7 @@ fn method(measured: Measured, params: &PlanParams, (docs, distinct, sampled): (u
     let asked = docs as f64;
     let build = against(&|point| point.build_secs)?;
     let (one_by_one, at_once) = (against(&|point| point.one_by_one_secs)?, against(&|point| point.at_once_secs)?);
-    let memory = Memory::of(&pairs(&|point| point.memory_bytes))?;
+    let memory = Memory::of(&pairs(&|point| point.memory_bytes), &pairs(&|point| point.certain_bytes))?;
     let (before, memory_bytes) = match is_precomputed {
         // A score a pair: what was measured for some queries is as much more for more.
         true => (build.at(asked) * distinct as f64 / sampled as f64, asked * distinct as f64 * 4.0),
@@ -505,6 +505,7 @@ pub(super) mod tests {
                 one_by_one_secs: query * times,
                 at_once_secs: query * times / 4.0,
                 memory_bytes: memory * times,
+                certain_bytes: 0.0,
             }
         };
         Measured { family: family.to_owned(), points: vec![point(10_000), point(20_000)] }
