@@ -301,12 +301,12 @@ mod faiss {
     use super::*;
 
     /// Two clusters far from each other and a doc between, in the cell of the second; the query is nearer to the centre of
-    /// the first, and nearest to that doc.
+    /// the first, and nearest to that doc. (Side by side, both could be cut in halves by k-means.)
     fn clusters() -> Case {
         let mut docs: Vec<f32> = (0..100).flat_map(|row| [0.0, row as f32 * 0.01]).collect();
-        docs.extend((0..100).flat_map(|row| [100.0, row as f32 * 0.01]));
-        docs.extend([60.0, 0.0]);
-        Case::new(&docs, &[45.0, 0.0], 2, 3, Metric::Euclidean)
+        docs.extend((0..100).flat_map(|row| [100.0, 50.0 + row as f32 * 0.01]));
+        docs.extend([60.0, 30.0]);
+        Case::new(&docs, &[45.0, 10.0], 2, 3, Metric::Euclidean)
     }
 
     #[test]

@@ -310,7 +310,7 @@ impl Measuring<'_> {
         let open = self.unsolved();
         self.before_reranking(&[], "codes alone", again)?;
         let reason = self.by_codes(again, &|_, _| true);
-        self.rerank_more(&[], &open)?;
+        self.rerank_more(&[], &open, &|_, _| true)?;
         Ok(reason)
     }
 
@@ -329,11 +329,19 @@ impl Measuring<'_> {
         Ok(())
     }
 
-    /// How many more have to be re-ranked for what the codes lose, of an index that re-ranks.
-    fn rerank_more(&mut self, changes: &[(Knob, u64)], queries: &[u32]) -> Result<()> {
+    /// How many more have to be re-ranked for what the codes lose, of an index that re-ranks. `is_lost`: with the run's own
+    /// number of them.
+    fn rerank_more(
+        &mut self,
+        changes: &[(Knob, u64)],
+        queries: &[u32],
+        is_lost: &dyn Fn(usize, u32) -> bool,
+    ) -> Result<()> {
         let own = Knob::Reranked.of(&self.own).unwrap_or(1);
         let most = self.lab.arena.num_docs.div_ceil(self.k) as u64;
-        let is_sought = |open: &Open| open.reason == Some(Reason::Quantisation) && open.needs.is_none();
+        let is_sought = |query: usize, open: &Open| {
+            open.reason == Some(Reason::Quantisation) && open.needs.is_none() && is_lost(query, open.doc)
+        };
         self.climb(Knob::Reranked, doubling(own, most), changes, queries, &is_sought, None)?;
         Ok(())
     }
@@ -347,13 +355,13 @@ impl Measuring<'_> {
         values: Vec<u64>,
         changes: &[(Knob, u64)],
         queries: &[u32],
-        is_sought: &dyn Fn(&Open) -> bool,
+        is_sought: &dyn Fn(usize, &Open) -> bool,
         reason: Option<Reason>,
     ) -> Result<HashMap<u32, Vec<u32>>> {
         let mut answers = HashMap::new();
         let mut seeking = queries.to_vec();
         for value in values {
-            seeking.retain(|query| self.open[*query as usize].iter().any(is_sought));
+            seeking.retain(|&query| self.open[query as usize].iter().any(|open| is_sought(query as usize, open)));
             if seeking.is_empty() {
                 break;
             }
@@ -366,8 +374,11 @@ impl Measuring<'_> {
             }
             let lost = lost_of(self.lab, self.k, &whole);
             for &query in &seeking {
-                let sought = self.open[query as usize].iter_mut().filter(|open| is_sought(open));
-                for open in sought.filter(|open| !lost[query as usize].contains(&open.doc)).collect::<Vec<_>>() {
+                let query = query as usize;
+                for open in self.open[query].iter_mut() {
+                    if lost[query].contains(&open.doc) || !is_sought(query, open) {
+                        continue;
+                    }
                     open.needs = Some((knob, value));
                     open.reason = reason.or(open.reason);
                 }
@@ -432,7 +443,7 @@ impl Measuring<'_> {
         if reason == Reason::Quantisation {
             self.also_unprobed = also_unprobed;
         }
-        self.rerank_more(&every, &unsolved)?;
+        self.rerank_more(&every, &unsolved, &|query, doc| lost[query].contains(&doc))?;
         Ok(Reason::CellNotProbed)
     }
 
@@ -440,7 +451,7 @@ impl Measuring<'_> {
         let unsolved = self.unsolved();
         let own = Knob::Graph.of(&self.own).unwrap_or(USUAL_EF);
         let docs = traits.docs as u64;
-        let is_sought = |open: &Open| open.reason.is_none();
+        let is_sought = |_: usize, open: &Open| open.reason.is_none();
         // FAISS looks at as many as are asked for at least.
         let values = doubling(own, docs).into_iter().filter(|&value| value > self.k as u64).collect();
         let found = self.climb(Knob::Graph, values, &[], &unsolved, &is_sought, Some(Reason::NotReached))?;
@@ -500,7 +511,7 @@ impl Measuring<'_> {
         let own = Knob::Trees.of(&self.own).filter(|&own| own > 0).unwrap_or(self.k as u64 * trees);
         // Every tree has every doc.
         let most = trees * traits.docs.max(1) as u64;
-        let is_sought = |open: &Open| open.reason.is_none();
+        let is_sought = |_: usize, open: &Open| open.reason.is_none();
         let values = doubling(own, most);
         let found = self.climb(Knob::Trees, values, &[], &unsolved, &is_sought, Some(Reason::LeafNotVisited))?;
         let whole = merged(again, &found, self.k);

@@ -307,7 +307,7 @@ impl Why {
                 });
                 let regained = (0..losses.len())
                     .map(|query| before[query].iter().filter(|doc| !stage.lost[query].contains(doc)).count());
-                let found: Vec<f64> = stage.lost.iter().map(|lost| 1.0 - lost.len() as f64 / k as f64).collect();
+                let found: Vec<f64> = stage.lost.iter().map(|lost| (k - lost.len()) as f64 / k as f64).collect();
                 Stage {
                     name: stage.name.clone(),
                     recall: judge::mean(&found),
