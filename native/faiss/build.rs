@@ -14,15 +14,27 @@ const LEVELS: [(&str, &[&str]); 3] = [
     ("avx2", &["-mavx2", "-mfma", "-mf16c", "-mpopcnt"]),
     (
         "avx512",
-        &[
-            "-mavx2", "-mfma", "-mf16c", "-mpopcnt", "-mavx512f", "-mavx512cd", "-mavx512vl", "-mavx512dq", "-mavx512bw",
-        ],
+        &["-mavx2", "-mfma", "-mf16c", "-mpopcnt", "-mavx512f", "-mavx512cd", "-mavx512vl", "-mavx512dq", "-mavx512bw"],
     ),
 ];
 /// Beginnings of files that no search spends time in: reading, writing, naming, kinds of indexes that bits are in.
 const COLD: [&str; 16] = [
-    "AutoTune", "Clustering", "IVFlib", "IndexBinary", "IndexIDMap", "IndexLattice", "IndexReplicas", "IndexShards",
-    "InvertedListsIO", "MatrixStats", "MetaIndexes", "NeuralNet", "OnDisk", "clone_index", "index_", "lattice_",
+    "AutoTune",
+    "Clustering",
+    "IVFlib",
+    "IndexBinary",
+    "IndexIDMap",
+    "IndexLattice",
+    "IndexReplicas",
+    "IndexShards",
+    "InvertedListsIO",
+    "MatrixStats",
+    "MetaIndexes",
+    "NeuralNet",
+    "OnDisk",
+    "clone_index",
+    "index_",
+    "lattice_",
 ];
 
 fn main() {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::command::Pick;
 use super::review::Review;
@@ -41,6 +42,17 @@ impl<T: Send + 'static> Slot<T> {
     pub fn cancel(&mut self) {
         if let Some(job) = &self.job {
             job.monitor().cancel();
+        }
+    }
+
+    /// Cancels what is going on and waits until it has ended, but no longer than `patience`: it may have something to
+    /// clean up elsewhere.
+    pub fn end(&mut self, patience: Duration) {
+        let Some(job) = self.job.take() else { return };
+        job.monitor().cancel();
+        let started = Instant::now();
+        while job.poll().is_none() && started.elapsed() < patience {
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

@@ -12,6 +12,7 @@ use super::studies::difficulty::DifficultyArgs;
 use super::studies::plan::PlanArgs;
 use super::studies::serve::ServeArgs;
 use super::studies::why::WhyArgs;
+use super::studies::duplicates::DuplicatesArgs;
 use crate::compute::error::Error;
 use crate::compute::exact::Kernel;
 use crate::compute::exact::plan::parse_n_values;
@@ -254,6 +255,8 @@ pub enum IndexCommand {
     Serve(ServeArgs),
     /// Tell why neighbours were missed: quantisation, cells not probed, graph not reached, hashes, leaves, duplicates.
     Why(WhyArgs),
+    /// Study near-duplicates: all pairs of docs above a threshold as groups, and what an index overlooks of them.
+    Duplicates(DuplicatesArgs),
 }
 
 /// What all contestants are asked.
@@ -320,7 +323,8 @@ pub struct IndexSearchArgs {
     #[command(flatten)]
     pub question: QuestionArgs,
     /// What to build and how to search it, like hnsw:M=16:efSearch=16,64,256 or faiss:IVF256,Flat:nprobe=1,8, or an
-    /// index file (.faiss, .index, .ann, .arroy, .hyperplane) with search parameters; may come several times. See knnscope index families.
+    /// index file (.faiss, .index, .ann, .arroy, .hyperplane) with search parameters, or a running Redis
+    /// (redis://HOST:6379:quant=q8); may come several times. See knnscope index families.
     #[arg(long = "index", value_name = "SPEC", required = true)]
     pub indexes: Vec<String>,
     /// Builds of every index, each with another order of the docs: tells what is noise of building.

@@ -12,7 +12,7 @@ use super::{Failure, studies, use_threads};
 use crate::compute::Error;
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::figures::{bytes, count, counted, duration};
-use crate::compute::index::candidate::{Candidate, FAMILIES};
+use crate::compute::index::candidate::{Candidate, FAMILIES, REDIS};
 use crate::compute::index::process::own_program;
 use crate::compute::index::report::{Line, lines, short_table, table, title, usual_ks, within_noise};
 use crate::compute::index::scores::Scores;
@@ -40,6 +40,7 @@ pub fn run(command: &IndexCommand, monitor: &Monitor) -> Result<(), Failure> {
         IndexCommand::Plan(args) => studies::plan::run(args, monitor),
         IndexCommand::Serve(args) => studies::serve::run(args, monitor),
         IndexCommand::Why(args) => studies::why::run(args, monitor),
+        IndexCommand::Duplicates(args) => studies::duplicates::run(args, monitor),
     }
 }
 
@@ -296,6 +297,10 @@ fn tell_families() {
     );
     tell!(
         "FILE.faiss, FILE.index, FILE.ann, FILE.arroy, FILE.hyperplane\n    index files of FAISS, Annoy, arroy and of `index build`, like old.ann:search_k=1000,10000"
+    );
+    tell!(
+        "{REDIS}\n    a vector set of a running Redis 8: quant=fp32, q8 or bin; truth=1 compares with all docs there. rediss://\n    \
+         for TLS; the password from KNNSCOPE_REDIS_PASSWORD; what is loaded is removed in the end"
     );
     tell!("Search parameters may list several values (nprobe=1,4,16); every combination is tried.");
 }

@@ -157,6 +157,23 @@ fn hard_cases_are_exact() {
     let (few_axes, few_axes_queries) = (low_rank(4000), low_rank(60));
     check("six principal axes", &few_axes, &few_axes_queries, 64, 20);
 
+    // What leading axes leave out decides here.
+    let basis = random.values(12 * 96);
+    let mut with_noise = |count: usize| -> Vec<f32> {
+        let mut rows = Vec::new();
+        for _ in 0..count {
+            let weights = random.values(12);
+            let noise = random.values(96);
+            let at = |at: usize| {
+                weights.iter().zip(basis.chunks_exact(96)).map(|(weight, axis)| weight * axis[at]).sum::<f32>()
+            };
+            rows.extend(noise.iter().enumerate().map(|(place, noise)| at(place) + 0.1 * noise));
+        }
+        rows
+    };
+    let (noisy, noisy_queries) = (with_noise(3000), with_noise(60));
+    check("twelve principal axes and noise", &noisy, &noisy_queries, 96, 20);
+
     let huge: Vec<f32> = random.values(800 * dim).iter().map(|v| v * 1e18).collect();
     check("sums near the end of float32", &huge, &queries[..3 * dim], dim, 5);
     // Norms so large that their inverse is below float32's normal range: all directions are the same.

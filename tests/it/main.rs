@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod command_line;
+mod duplicates;
 mod exactness;
 mod golden;
 mod hard_queries;
@@ -11,6 +12,7 @@ mod lab_window;
 mod layering;
 mod plan_and_serve;
 mod real_window;
+mod redis;
 mod resume;
 mod sparsity;
 mod sparsity_window;

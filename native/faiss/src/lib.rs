@@ -393,8 +393,7 @@ impl Index {
         let mut cells = vec![-1; answers.ok_or_else(|| Error::Said(format!("{probes} probes are out of range")))?];
         let (index, functions) = (self.pointer.as_ptr(), self.library.functions);
         // SAFETY: the vectors are there, and so is place for the cells of each.
-        let code =
-            unsafe { (functions.cells_of)(index, count, vectors.as_ptr(), probes as i64, cells.as_mut_ptr()) };
+        let code = unsafe { (functions.cells_of)(index, count, vectors.as_ptr(), probes as i64, cells.as_mut_ptr()) };
         self.library.outcome(code)?;
         Ok(cells)
     }

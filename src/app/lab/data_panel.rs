@@ -8,7 +8,7 @@ use super::super::fields::{field, heading, label, path_field};
 use super::super::theme;
 use super::LabCommand;
 use super::actions::Plan;
-use crate::compute::index::candidate::FAMILIES;
+use crate::compute::index::candidate::{FAMILIES, REDIS};
 use crate::compute::metric::Metric;
 
 pub fn show(app: &mut App, ui: &mut egui::Ui) {
@@ -46,6 +46,11 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
                         ui.close();
                     }
                 }
+                let about = "A vector set of a running Redis 8; the password from KNNSCOPE_REDIS_PASSWORD";
+                if ui.button("redis").on_hover_text(about).clicked() {
+                    add_line(&mut form.indexes, &REDIS.replace("HOST", "localhost"));
+                    ui.close();
+                }
             });
         });
     });
@@ -56,7 +61,7 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
         .desired_width(f32::INFINITY);
     let response = ui.add(edit);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Indexes"));
-    let hint = "Search parameters may list values: nprobe=1,4,16. Also faiss:FACTORY and index files.";
+    let hint = "Search parameters may list values: nprobe=1,4,16. Also faiss:FACTORY, redis://HOST and index files.";
     ui.add(egui::Label::new(RichText::new(hint).small().color(theme.ink_soft)).wrap());
     if !cfg!(feature = "faiss") {
         let text = "This knnscope was built without FAISS: only exact, precomputed, hyperplane, annoy and files that are not of FAISS run.";
@@ -101,8 +106,12 @@ fn add(indexes: &mut String, family: &crate::compute::index::candidate::Family) 
     for (name, value) in family.build.iter().chain(family.search).filter(|(_, value)| *value > 0) {
         line += &format!(":{name}={value}");
     }
+    add_line(indexes, &line);
+}
+
+fn add_line(indexes: &mut String, line: &str) {
     if !indexes.is_empty() && !indexes.ends_with('\n') {
         indexes.push('\n');
     }
-    *indexes += &line;
+    *indexes += line;
 }

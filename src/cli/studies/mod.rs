@@ -3,6 +3,7 @@
 pub mod by_rank;
 pub mod cells;
 pub mod difficulty;
+pub mod duplicates;
 pub mod plan;
 pub mod serve;
 pub mod why;

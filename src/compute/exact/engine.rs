@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::bounds::ErrorBound;
 use super::int8::{self, CodedDocs, Coding, ScanCounts, Tile};
-use super::nearest::{Nearest, Scorer};
+use super::nearest::{Nearest, Scorer, decide_all, scoring_bytes};
 use super::tiles::Tiles;
 use super::topk::{Candidate, Candidates, SharedFloor};
 use super::tuning;
@@ -164,9 +164,8 @@ impl EngineSize {
         let needs = |pass: usize| {
             let entries = (Nearest::capacity_for(top_k) * Nearest::ENTRY_BYTES) as u64;
             let query = 2 * dim as u64 * 4 + dim as u64 + 160 + entries;
-            // What a tile scores together, twice while it is sorted.
-            let tile = (pass.min(2048) * Nearest::capacity_for(top_k)) as u64 * 24;
-            let together = (threads as u64).min((pass as u64).div_ceil(64)) * tile;
+            let tile = coded_tile_queries(dim, pass).min(pass);
+            let together = scoring_bytes(pass, tile, Nearest::capacity_for(top_k));
             docs + working + together + pass as u64 * query + results_bytes(pass as u64, top_k as u64)
         };
         // Every pass over docs that are not kept reads them all again: few large ones are better.
@@ -384,9 +383,11 @@ impl<'a> Engine<'a> {
                 tile.scan(codes, coding, largest_norm, |query| scorer(number, query), guess_for, monitor)
             })?;
             self.stats().scanning_secs += started.elapsed().as_secs_f64();
+            self.docs.check_size()?;
+            let mut nearest: Vec<&mut [Nearest]> = tiles.iter_mut().map(|tile| tile.nearest.as_mut_slice()).collect();
+            let scored = decide_all(&mut nearest, self.num_docs, scorer, monitor)?;
+            tiles.iter_mut().zip(scored).for_each(|(tile, scored)| tile.counts.scored += scored);
             tiles.par_iter_mut().enumerate().try_for_each(|(number, tile)| {
-                self.docs.check_size()?;
-                tile.decide(self.num_docs, |query| scorer(number, query), monitor)?;
                 tile.again(codes, coding, largest_norm, |query| scorer(number, query), monitor)
             })?;
         }
@@ -642,15 +643,17 @@ impl Scorer for ExactScorer<'_> {
         kernels::prefetch(self.engine.docs.row(doc as usize));
     }
 
-    fn score(&self, doc: u32) -> (f64, f64) {
-        let score = self.engine.exact_score(self.query, self.norm, doc);
+    fn score(&self, doc: u32) -> f64 {
+        self.engine.exact_score(self.query, self.norm, doc)
+    }
+
+    fn key(&self, score: f64) -> f64 {
         // The inverse of what scores are made of; see the key in [`super::bounds`].
-        let key = match self.engine.metric {
+        match self.engine.metric {
             Metric::Dot => score,
             Metric::Cosine => score * self.norm,
             Metric::Euclidean => (self.square - score * score) / 2.0,
-        };
-        (score, key)
+        }
     }
 
     fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> Ordering {

@@ -2,6 +2,7 @@
 //!
 //! For x ≈ step · code and any pair (Cauchy–Schwarz)
 //! |q·d − step_q step_d (code_q·code_d)| ≤ ‖step_q code_q‖ ‖d − step_d code_d‖ + ‖q − step_q code_q‖ ‖d‖.
+//! Where only some axes are coded, the length of what is left out of both vectors bounds the rest ([`Turn::left_out`]).
 //! A doc whose sum of products plus this bound stays below what the k-th nearest reaches cannot be
 //! among the k nearest; the others are scored in float64 as everywhere.
 //!
@@ -16,7 +17,7 @@ use std::ops::Range;
 use memmap2::MmapMut;
 use rayon::prelude::*;
 
-use super::nearest::{Nearest, Scorer, decide_all};
+use super::nearest::{Nearest, Scorer};
 use super::scatter;
 use super::topk::Candidate;
 use super::turn::Turn;
@@ -55,14 +56,30 @@ pub struct Coding {
 }
 
 impl Coding {
-    /// Dimensions of the codes: `dim` rounded up to whole words.
+    /// Dimensions of turned vectors.
+    fn turned_dim(&self) -> usize {
+        self.turn.kept_dim(self.dim)
+    }
+
+    /// Dimensions of the codes: those of turned vectors rounded up to whole words.
     pub fn coded_dim(&self) -> usize {
-        self.dim.next_multiple_of(WORD)
+        self.turned_dim().next_multiple_of(WORD)
+    }
+
+    /// A bound on the length of what lies past the prefix, or is left out, of a vector of length ≤ `norm`.
+    fn suffix(&self, turned: &[f32], norm: f64) -> f64 {
+        if self.rest() == 0 {
+            return self.turn.left_out(turned, norm, self.level) * self.trust;
+        }
+        let suffix = turned.get(self.prefix..).unwrap_or_default();
+        let (_, slack) = self.residual_slack(norm);
+        kernels::dot_f64(self.level, suffix, suffix).sqrt() * self.norm_factor() + slack
     }
 
     /// In words.
     pub fn describe(&self) -> String {
         let prefix = match self.rest() {
+            0 if self.coded_dim() < self.dim => format!(", {} of {} dimensions", self.turned_dim(), self.dim),
             0 => String::new(),
             _ => format!(", the first {} of {} dimensions first", self.prefix, self.dim),
         };
@@ -76,6 +93,14 @@ impl Coding {
     /// Bytes that a coded doc takes.
     pub fn doc_bytes(dim: usize) -> usize {
         dim.next_multiple_of(WORD) + size_of::<Slot>() + size_of::<PanelBounds>() / PANEL + 2
+    }
+
+    /// A bound on the length of a doc of this norm as it is coded.
+    fn coded_norm(&self, norm: f64) -> f64 {
+        match self.metric {
+            Metric::Cosine => self.norm_factor(),
+            Metric::Dot | Metric::Euclidean => norm * self.norm_factor(),
+        }
     }
 
     /// Takes norms to bounds of them, also of turned vectors.
@@ -106,6 +131,8 @@ struct Slot {
     /// Bounds from above.
     residual: f32,
     norm: f32,
+    /// Of what is left out; 0 where codes past the prefix are looked at.
+    suffix: f32,
     offset: f64,
 }
 
@@ -162,7 +189,7 @@ impl CodedDocs {
         let deal = Deal::of(docs, coding.dim);
         let (words, rest) = (coding.prefix / WORD, coding.rest());
         let panels = deal.sub_blocks * deal.panels;
-        let nobody = Slot { doc: NOBODY, residual: 0.0, norm: 0.0, offset: 0.0 };
+        let nobody = Slot { doc: NOBODY, residual: 0.0, norm: 0.0, suffix: 0.0, offset: 0.0 };
         let nothing = PanelBounds { step: 0.0, residual: 0.0, norm: 0.0, suffix: 0.0, offset: 0.0 };
         let mut coded = Self {
             words,
@@ -251,15 +278,12 @@ impl SubBlock {
         if coding.turn.apply(&self.values, &mut self.turned) {
             std::mem::swap(&mut self.values, &mut self.turned);
         }
-        let vectors = self.values.chunks_exact(coding.dim);
+        let vectors = self.values.chunks_exact(coding.turned_dim());
         self.largest.clear();
         self.largest.extend(vectors.clone().map(|vector| kernels::largest_abs(coding.level, vector)));
         self.suffixes.clear();
-        let suffix = |vector: &[f32]| {
-            let suffix = vector.get(coding.prefix..).unwrap_or_default();
-            kernels::dot_f64(coding.level, suffix, suffix).sqrt()
-        };
-        self.suffixes.extend(vectors.map(suffix));
+        let suffix = |(vector, &norm): (&[f32], &f64)| coding.suffix(vector, coding.coded_norm(norm));
+        self.suffixes.extend(vectors.zip(&self.norms).map(suffix));
     }
 
     fn code(
@@ -300,7 +324,7 @@ impl SubBlock {
         slots: &mut [Slot],
         rests: &mut [u8],
     ) -> PanelBounds {
-        let dim = coding.dim;
+        let dim = coding.turned_dim();
         let largest = docs.iter().map(|&doc| self.largest[doc as usize]).fold(0.0, f32::max);
         let (step, factor) = step_of(largest);
         let mut bounds =
@@ -314,23 +338,22 @@ impl SubBlock {
             let doc = doc as usize;
             let values = &self.values[doc * dim..(doc + 1) * dim];
             let squares = kernels::quantise(coding.level, values, factor, step, &mut self.codes[..dim]);
-            let norm = self.norms[doc] * coding.norm_factor();
-            let (norm, offset) = match coding.metric {
-                Metric::Dot => (norm, 0.0),
-                Metric::Cosine => (coding.norm_factor(), 0.0),
-                Metric::Euclidean => (norm, self.norms[doc] * self.norms[doc] / 2.0),
+            let norm = coding.coded_norm(self.norms[doc]);
+            let offset = match coding.metric {
+                Metric::Dot | Metric::Cosine => 0.0,
+                Metric::Euclidean => self.norms[doc] * self.norms[doc] / 2.0,
             };
             let residual = if largest <= LARGEST_CODED { coding.residual(squares, norm) } else { f64::INFINITY };
             *slot = Slot {
                 doc: self.rows[doc] as u32,
                 residual: (residual as f32).next_up(),
                 norm: (norm as f32).next_up(),
+                suffix: if coding.rest() > 0 { 0.0 } else { (self.suffixes[doc] as f32).next_up() },
                 offset,
             };
             bounds.residual = bounds.residual.max(f64::from(slot.residual));
             bounds.norm = bounds.norm.max(f64::from(slot.norm));
-            let (_, slack) = coding.residual_slack(norm);
-            bounds.suffix = bounds.suffix.max(self.suffixes[doc] * coding.norm_factor() + slack);
+            bounds.suffix = bounds.suffix.max(self.suffixes[doc]).max(f64::from(slot.suffix));
             bounds.offset = bounds.offset.min(offset);
             let biased = self.codes.iter().map(|&code| (code as u8).wrapping_add(BIAS as u8));
             if coding.rest() > 0 {
@@ -371,6 +394,7 @@ struct CodedQueries {
     rest: Vec<i8>,
     limits: Vec<f64>,
     steps: Vec<f64>,
+    inverse_steps: Vec<f64>,
     sizes: Vec<f64>,
     residuals: Vec<f64>,
     suffixes: Vec<f64>,
@@ -392,6 +416,7 @@ impl CodedQueries {
             rest: vec![0; count * coding.rest()],
             limits: vec![f64::INFINITY; padded],
             steps: vec![1.0; padded],
+            inverse_steps: vec![1.0; padded],
             sizes: vec![0.0; padded],
             residuals: vec![0.0; padded],
             suffixes: vec![0.0; padded],
@@ -403,24 +428,20 @@ impl CodedQueries {
         let is_turned = coding.turn.apply(queries, &mut turned);
         let values = if is_turned { turned.as_slice() } else { queries };
         let mut codes = vec![0i8; coded_dim];
-        for (index, (query, values)) in queries.chunks_exact(dim).zip(values.chunks_exact(dim)).enumerate() {
+        let turned_dim = coding.turned_dim();
+        for (index, (query, values)) in queries.chunks_exact(dim).zip(values.chunks_exact(turned_dim)).enumerate() {
             let norm = kernels::dot_f64(coding.level, query, query).sqrt() * coding.norm_factor();
             let largest = kernels::largest_abs(coding.level, values);
             let (step, factor) = step_of(largest);
-            let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..dim]);
+            let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..turned_dim]);
             let sum_of = |term: fn(i64) -> i64| codes.iter().map(|&code| term(i64::from(code))).sum::<i64>();
             let prefix_sum: i64 = codes[..coding.prefix].iter().map(|&code| i64::from(code)).sum();
             coded.steps[index] = f64::from(step);
+            coded.inverse_steps[index] = 1.0 / f64::from(step);
             coded.sizes[index] = f64::from(step) * (sum_of(|code| code * code) as f64).sqrt() * coding.norm_factor();
             coded.residuals[index] =
                 if largest <= LARGEST_CODED { coding.residual(squares, norm) } else { f64::INFINITY };
-            let suffix = values.get(coding.prefix..).unwrap_or_default();
-            let (_, slack) = coding.residual_slack(norm);
-            coded.suffixes[index] = if suffix.is_empty() {
-                0.0
-            } else {
-                kernels::dot_f64(coding.level, suffix, suffix).sqrt() * coding.norm_factor() + slack
-            };
+            coded.suffixes[index] = coding.suffix(values, norm);
             coded.norms[index] = norm;
             coded.biases[index] = f64::from(BIAS) * prefix_sum as f64;
             coded.limits[index] = f64::NEG_INFINITY;
@@ -522,15 +543,6 @@ impl<'a> Tile<'a> {
         pass.scan(coded, nearest, &scorer, counts, |pairs| Ok(monitor.advance(pairs)?))
     }
 
-    /// Scores all docs that may matter; see [`decide_all`].
-    ///
-    /// # Errors
-    /// Cancelled.
-    pub fn decide<S: Scorer>(&mut self, num_docs: usize, scorer: impl Fn(usize) -> S, monitor: &Monitor) -> Result<()> {
-        self.counts.scored += decide_all(&mut self.nearest, num_docs, scorer, monitor)?;
-        Ok(())
-    }
-
     /// Scans `docs` again for the queries of which a guess was too high; every entry must be scored.
     ///
     /// # Errors
@@ -614,7 +626,7 @@ impl Pass<'_> {
             docs_seen += slots.iter().filter(|slot| slot.doc != NOBODY).count();
             let bounds = QueryBounds {
                 limits: &queries.limits,
-                steps: &queries.steps,
+                inverse_steps: &queries.inverse_steps,
                 sizes: &queries.sizes,
                 residuals: &queries.residuals,
                 suffixes: &queries.suffixes,
@@ -669,6 +681,7 @@ impl Pass<'_> {
         let key = queries.steps[query] * self.docs.bounds[panel].step * sum - slot.offset;
         let error = queries.sizes[query] * f64::from(slot.residual)
             + queries.residuals[query] * f64::from(slot.norm)
+            + queries.suffixes[query] * f64::from(slot.suffix)
             + queries.slacks[query];
         // The operations here are rounded too.
         let error = error * (1.0 + 1e-9) + key.abs() * 1e-12;
@@ -701,6 +714,7 @@ impl Pass<'_> {
 mod tests {
     use super::*;
     use crate::compute::kernels::scalar::dot_f64;
+    use crate::compute::random::Random;
 
     struct DotScorer<'a> {
         file: &'a VectorFile,
@@ -710,9 +724,12 @@ mod tests {
     impl Scorer for DotScorer<'_> {
         fn prefetch(&self, _: u32) {}
 
-        fn score(&self, doc: u32) -> (f64, f64) {
-            let score = dot_f64(self.query, self.file.row(doc as usize));
-            (score, score)
+        fn score(&self, doc: u32) -> f64 {
+            dot_f64(self.query, self.file.row(doc as usize))
+        }
+
+        fn key(&self, score: f64) -> f64 {
+            score
         }
 
         fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> std::cmp::Ordering {
@@ -720,17 +737,27 @@ mod tests {
         }
     }
 
-    /// The nearest doc of `query` by codes whose bounds are multiplied by `trust`.
-    fn nearest(file: &VectorFile, query: &[f32], trust: f64) -> u32 {
+    /// The nearest doc of `query` by codes of turned vectors whose bounds are multiplied by `trust`.
+    fn nearest(file: &VectorFile, query: &[f32], turn: Turn, trust: f64) -> u32 {
         let dim = file.dim();
         let level = Level::detected();
         let dot = Dot::within(level);
-        let coding = Coding { metric: Metric::Dot, level, dot, dim, turn: Turn::None, prefix: dim, trust };
+        let prefix = turn.kept_dim(dim);
+        let coding = Coding { metric: Metric::Dot, level, dot, dim, turn, prefix, trust };
         let docs = CodedDocs::new(file, 0..file.rows(), &coding, |_| Ok(())).expect("coded");
         let mut tile = Tile::new(query, &coding, 1);
         let scorer = |_: usize| DotScorer { file, query };
         tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
         tile.nearest.remove(0).into_sorted(&scorer(0))[0].1
+    }
+
+    fn file_of(docs: &[f32], dim: usize) -> (tempfile::TempDir, VectorFile) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("docs.vec");
+        let bytes: Vec<u8> = docs.iter().flat_map(|value| value.to_le_bytes()).collect();
+        std::fs::write(&path, bytes).expect("written");
+        let file = VectorFile::open(&path, dim).expect("opens");
+        (folder, file)
     }
 
     /// Docs whose codes err as far as the bound allows: values of the nearest one are rounded down, those
@@ -745,17 +772,35 @@ mod tests {
         // The one at row 40 is nearest by a little: also rounded down, but one value is larger.
         docs[40 * dim..41 * dim].copy_from_slice(&doc(50.48));
         docs[40 * dim + 1] += 2.9 * step;
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let path = folder.path().join("docs.vec");
-        let bytes: Vec<u8> = docs.iter().flat_map(|value| value.to_le_bytes()).collect();
-        std::fs::write(&path, bytes).expect("written");
-        let file = VectorFile::open(&path, dim).expect("opens");
+        let (_folder, file) = file_of(&docs, dim);
         let query = vec![1.0f32; dim];
         let score = |row: usize| dot_f64(&query, file.row(row));
         let best = (0..file.rows()).max_by(|&a, &b| score(a).total_cmp(&score(b)).then(b.cmp(&a))).expect("docs");
         assert_eq!(best, 40, "the data are as described");
-        assert_eq!(nearest(&file, &query, 1.0), 40);
-        assert_ne!(nearest(&file, &query, 0.3), 40, "a bound of a third loses the nearest doc, and this test sees it");
+        assert_eq!(nearest(&file, &query, Turn::None, 1.0), 40);
+        assert_ne!(
+            nearest(&file, &query, Turn::None, 0.3),
+            40,
+            "a bound of a third loses the nearest doc, and this test sees it"
+        );
+    }
+
+    /// All docs but one lie along eight axes, and the query has most of its length along the ninth, as that one.
+    #[test]
+    fn what_axes_leave_out_is_not_forgotten() {
+        let dim = 64;
+        let mut random = Random::new(11);
+        let mut value = || (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 1.0;
+        let mut docs: Vec<f32> = (0..96 * dim).map(|place| if place % dim < 8 { value() / 3.0 } else { 0.0 }).collect();
+        docs[40 * dim + 60] = 0.8;
+        let (_folder, file) = file_of(&docs, dim);
+        let (all, left_out) = Turn::leading(&docs, dim, 16, 0.5).expect("axes");
+        assert!(left_out < 0.01);
+        let turn = all.first(8).expect("leading axes");
+        let mut query: Vec<f32> = (0..dim).map(|place| if place < 8 { value() / 9.0 } else { 0.0 }).collect();
+        query[60] = 1.0;
+        assert_eq!(nearest(&file, &query, turn.clone(), 1.0), 40);
+        assert_ne!(nearest(&file, &query, turn, 0.3), 40, "a tighter bound loses it, and this test sees it");
     }
 
     #[test]

@@ -229,9 +229,13 @@ impl<'a> ManhattanEngine<'a> {
             };
             tiles.par_iter_mut().try_for_each(|tile| {
                 self.docs.check_size()?;
-                tile.scan(docs, monitor)?;
-                tile.decide(monitor)
+                tile.scan(docs, monitor)
             })?;
+            let mut nearest: Vec<Vec<Nearest>> =
+                tiles.iter_mut().map(|tile| std::mem::take(&mut tile.nearest)).collect();
+            let mut all: Vec<&mut [Nearest]> = nearest.iter_mut().map(Vec::as_mut_slice).collect();
+            decide_all(&mut all, self.num_docs, |tile, query| tiles[tile].query(query), monitor)?;
+            tiles.iter_mut().zip(nearest).for_each(|(tile, nearest)| tile.nearest = nearest);
         }
         Ok(tiles.into_par_iter().flat_map_iter(Tile::into_docs).collect())
     }
@@ -258,10 +262,12 @@ impl Scorer for L1<'_> {
         kernels::prefetch(self.engine.docs.row(doc as usize));
     }
 
-    fn score(&self, doc: u32) -> (f64, f64) {
-        let row = self.engine.docs.row(doc as usize);
-        let distance = kernels::absolute_distance_f64(self.engine.level, self.query, row);
-        (distance, -distance)
+    fn score(&self, doc: u32) -> f64 {
+        kernels::absolute_distance_f64(self.engine.level, self.query, self.engine.docs.row(doc as usize))
+    }
+
+    fn key(&self, score: f64) -> f64 {
+        -score
     }
 
     fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> Ordering {
@@ -336,13 +342,6 @@ impl<'a> Tile<'a> {
             }
         }
         Ok(())
-    }
-
-    fn decide(&mut self, monitor: &Monitor) -> Result<()> {
-        let mut nearest = std::mem::take(&mut self.nearest);
-        let outcome = decide_all(&mut nearest, self.engine.num_docs, |query| self.query(query), monitor);
-        self.nearest = nearest;
-        outcome.map(|_| ())
     }
 
     fn into_docs(mut self) -> Vec<u32> {

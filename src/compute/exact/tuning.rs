@@ -1,5 +1,7 @@
 //! How docs are coded for the int8 filter: chosen from a sample of them and of the queries.
 
+use rayon::prelude::*;
+
 use super::engine::Shape;
 use super::int8::{Coding, append_as_coded, step_of};
 use super::turn::Turn;
@@ -13,7 +15,7 @@ use crate::job::Monitor;
 /// Docs of the sample, and its bytes at most.
 const SAMPLE_DOCS: usize = 2048;
 const SAMPLE_BYTES: usize = 16 << 20;
-const SAMPLE_QUERIES: usize = 48;
+const SAMPLE_QUERIES: usize = 32;
 /// Eigenvectors of larger matrices take longer than they save, and nothing can interrupt them.
 const MOST_AXES: usize = 1024;
 /// Rotating pays when it makes residuals at least this much smaller.
@@ -30,6 +32,29 @@ const TURNING_SHARE: f64 = 32.0;
 /// bounds of whole panels, are not in the sample: on 40,000 sentence embeddings as queries and docs, top-6,
 /// where a third seemed saved, 3.7 s were needed instead of 2.8.
 const PREFIX_GAIN: f64 = 0.4;
+
+/// Scans of fewer products are over before axes are found.
+const LARGE_SCAN: f64 = 5e9;
+/// Dims for which leading axes alone are thought of, and how many of them at most.
+const LEAST_LED: usize = 64;
+const MOST_LED: usize = 4096;
+const MOST_LEADING: usize = 256;
+/// Share of the products of whole codes that they may take, turning included.
+const LEADING_SHARE: f64 = 0.4;
+/// Docs that are coded to see what it loses: these means vary little.
+const CODED_DOCS: usize = 256;
+/// Docs that axes are made of.
+const AXES_DOCS: usize = 1024;
+/// Share of the squares that leading axes may leave out; with more of it the bounds say nothing.
+const MOST_LEFT_OUT: f64 = 0.04;
+/// Products that beginning and ending a pair takes beside those of its dimensions.
+const BEGINNING: f64 = 20.0;
+/// What a pair costs that goes to float64, in such products.
+const SCORED_PRODUCTS: f64 = 30_000.0;
+/// What coding loses of a vector whose values are spread, as a share of its length.
+const SPREAD_LOSS: f64 = 0.0085;
+/// Leading axes are taken when they seem to save at least this share.
+const LEADING_GAIN: f64 = 0.25;
 
 /// What will be asked of the codes.
 pub struct Asked<'a> {
@@ -48,11 +73,13 @@ pub struct Asked<'a> {
 pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
     let sample = (sample_docs(dim).min(num_docs) * dim * 4) as u64;
     let axes = if dim <= MOST_AXES { (dim * dim) as u64 } else { 0 };
+    // Moments in float32, and some matrices of as many axes as are tried.
+    let led = if (LEAST_LED..=MOST_LED).contains(&dim) { (dim * (dim + 6 * MOST_LEADING) * 4) as u64 } else { 0 };
     match shape {
         Shape::Plain | Shape::Rotated => 0,
         Shape::Whole => 2 * sample,
         // The sample, also in float64 and turned; its moments, their eigenvectors and the check of them.
-        Shape::Auto | Shape::Prefix => 6 * sample + axes * 60,
+        Shape::Auto | Shape::Prefix => 6 * sample + (axes * 60).max(led),
     }
 }
 
@@ -81,12 +108,16 @@ pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Codi
     monitor.begin("sampling docs", "docs", sample_docs(dim).min(asked.num_docs) as u64);
     asked.docs.check_size()?;
     let sample = sample_of(asked, monitor)?;
+    if let Some(turn) = leading_of(asked, shape, &sample, monitor)? {
+        let prefix = turn.kept_dim(dim).next_multiple_of(WORD);
+        return Ok(Coding { turn, prefix, ..whole });
+    }
     if let Some((turn, prefix)) = prefix_of(asked, shape, &sample, monitor)? {
         return Ok(Coding { turn, prefix, ..whole });
     }
     let mut turned = Vec::new();
     let rotation = rotated();
-    rotation.turn.apply(&sample, &mut turned);
+    rotation.turn.apply(&sample[..sample.len().min(CODED_DOCS * dim)], &mut turned);
     let gain = residual_of(&turned, dim, asked.level) / residual_of(&sample, dim, asked.level);
     Ok(if gain < ROTATION_GAIN { rotation } else { whole })
 }
@@ -117,7 +148,9 @@ fn residual_of(rows: &[f32], dim: usize, level: Level) -> f64 {
         let (step, factor) = step_of(kernels::largest_abs(level, row));
         f64::from(kernels::quantise(level, row, factor, step, &mut codes)).sqrt()
     };
-    rows.chunks_exact(dim).map(residual).sum::<f64>() / (rows.len() / dim).max(1) as f64
+    let rows = rows.chunks_exact(dim).take(CODED_DOCS);
+    let count = rows.len().max(1) as f64;
+    rows.map(residual).sum::<f64>() / count
 }
 
 /// Principal axes and how many of them to look at first, if that is asked for or pays.
@@ -138,6 +171,96 @@ fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor)
     let (cost, prefix) = best_prefix(asked, &turn, sample, &asked.queries[..sampled], monitor)?;
     let pays = cost + turning / scan < 1.0 - PREFIX_GAIN;
     Ok((shape == Shape::Prefix || pays).then(|| (turn.spread_at(prefix), prefix)))
+}
+
+/// The leading principal axes that are worth more alone than all dimensions, if there are such.
+fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor) -> Result<Option<Turn>> {
+    let dim = asked.docs.dim();
+    let pairs = asked.num_docs as f64 * asked.expected as f64;
+    let wanted = matches!(shape, Shape::Auto | Shape::Prefix)
+        && (shape == Shape::Prefix || pairs * dim as f64 > LARGE_SCAN)
+        && (LEAST_LED..=MOST_LED).contains(&dim)
+        && !asked.queries.is_empty();
+    if !wanted {
+        return Ok(None);
+    }
+    // Beyond this many, turning all vectors and scanning the codes cannot save what is wanted.
+    let turning = (asked.num_docs as f64 + asked.expected as f64) * dim as f64 * FLOAT_PRODUCTS / pairs;
+    let affordable = (dim as f64 * LEADING_SHARE / (1.0 + turning)) as usize;
+    let most = match shape {
+        Shape::Prefix => (dim / 2).min(MOST_LEADING),
+        _ => affordable.min(MOST_LEADING) / WORD * WORD,
+    };
+    if most < WORD {
+        return Ok(None);
+    }
+    let axes = &sample[..sample.len().min(AXES_DOCS * dim)];
+    let Some((all, _)) = Turn::leading(axes, dim, most, MOST_LEFT_OUT) else { return Ok(None) };
+    monitor.check()?;
+    let step = (dim / 48).next_multiple_of(WORD).max(WORD);
+    let kept: Vec<usize> = (1..).map(|part| part * step).take_while(|kept| *kept <= most).collect();
+    let (passing, passing_whole) = passing(asked, &all, &kept, sample);
+    monitor.check()?;
+    // In products of the kernel a pair.
+    let cost = |dims: usize, passing: f64| dims as f64 + BEGINNING + passing * SCORED_PRODUCTS;
+    let costs = kept.iter().zip(passing).map(|(&kept, passing)| (cost(kept, passing) + turning * kept as f64, kept));
+    let best = costs.min_by(|left, right| left.0.total_cmp(&right.0));
+    let pays = |price: f64| shape == Shape::Prefix || price < cost(dim, passing_whole) * (1.0 - LEADING_GAIN);
+    Ok(best.filter(|(price, _)| pays(*price)).and_then(|(_, kept)| all.first(kept)))
+}
+
+/// The share of pairs that bounds let through, of sampled docs and queries: along the first `kept` of the axes of `all`, for
+/// each of these numbers, and with all dimensions.
+fn passing(asked: &Asked<'_>, all: &Turn, kept: &[usize], sample: &[f32]) -> (Vec<f64>, f64) {
+    let (dim, level) = (asked.docs.dim(), asked.level);
+    let queries = &asked.queries[..asked.queries.len().min(SAMPLE_QUERIES * dim)];
+    let (mut docs, mut turned) = (Vec::new(), Vec::new());
+    all.apply(sample, &mut docs);
+    all.apply(queries, &mut turned);
+    let (most, count) = (all.kept_dim(dim), sample.len() / dim);
+    let square = |vector: &[f32]| kernels::dot_f64(level, vector, vector);
+    let squares: Vec<f64> = sample.chunks_exact(dim).map(square).collect();
+    let largest = squares.iter().fold(0.0f64, |high, square| high.max(square.sqrt()));
+    let offset = |doc: usize| if asked.metric == Metric::Euclidean { squares[doc] / 2.0 } else { 0.0 };
+    // What is left of a vector after each number of axes.
+    let lefts = |turned: &[f32], square: f64| -> Vec<f64> {
+        let left = |&kept: &usize| (square - kernels::dot_f64(level, &turned[..kept], &turned[..kept])).max(0.0).sqrt();
+        kept.iter().map(left).collect()
+    };
+    let doc_lefts: Vec<Vec<f64>> =
+        docs.chunks_exact(most).zip(&squares).map(|(turned, &square)| lefts(turned, square)).collect();
+    // The k-th nearest of all docs, in the sample.
+    let rank = (asked.top_k * count / asked.num_docs).min(count - 1);
+    let coding_loss = 2.0 * residual_of(sample, dim, level);
+    let counts = queries.par_chunks_exact(dim).zip(turned.par_chunks_exact(most)).map(|(query, turned)| {
+        let query_square = square(query);
+        let query_lefts = lefts(turned, query_square);
+        let key = |doc: usize| kernels::dot_f64(level, query, &sample[doc * dim..(doc + 1) * dim]) - offset(doc);
+        let keys: Vec<f64> = (0..count).map(key).collect();
+        let mut sorted = keys.clone();
+        let (_, limit, _) = sorted.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
+        let (limit, norm) = (*limit, query_square.sqrt());
+        let whole = keys.iter().filter(|key| **key >= limit - coding_loss * norm).count();
+        let limit = limit - 2.0 * SPREAD_LOSS * norm * largest;
+        let mut passed = vec![0usize; kept.len()];
+        for (doc, (coordinates, doc_lefts)) in docs.chunks_exact(most).zip(&doc_lefts).enumerate() {
+            let (mut sum, mut start) = (-offset(doc), 0);
+            for (place, &kept) in kept.iter().enumerate() {
+                let products = turned[start..kept].iter().zip(&coordinates[start..kept]);
+                sum += f64::from(products.map(|(a, b)| a * b).sum::<f32>());
+                start = kept;
+                passed[place] += usize::from(sum + query_lefts[place] * doc_lefts[place] >= limit);
+            }
+        }
+        (passed, whole)
+    });
+    let nobody = || (vec![0usize; kept.len()], 0usize);
+    let (passed, whole) = counts.reduce(nobody, |(mut passed, whole), (others, other_whole)| {
+        passed.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
+        (passed, whole + other_whole)
+    });
+    let share = |passed: usize| passed as f64 / (queries.len() / dim * count).max(1) as f64;
+    (passed.into_iter().map(share).collect(), share(whole))
 }
 
 /// The cheapest prefix, and what it costs as a share of scanning all dimensions.

@@ -10,7 +10,13 @@ use std::sync::Arc;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use rayon::prelude::*;
 
+use crate::compute::kernels::{self, Level};
+use crate::compute::random::Random;
+
+/// Iterations towards the leading axes.
+const ITERATIONS: usize = 2;
 const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
 
 /// What is done to docs and queries alike.
@@ -27,16 +33,49 @@ pub enum Turn {
         axes: Arc<Axes>,
         spread_at: usize,
     },
+    /// Coordinates along some axes only, spread among themselves.
+    Leading {
+        axes: Arc<Axes>,
+    },
 }
 
-/// Principal axes, the one with the largest variance first.
+/// Axes, by default the principal ones, the one with the largest variance first.
 #[derive(Debug)]
 pub struct Axes {
     dim: usize,
-    /// dim × dim, axis by axis.
+    /// Axes.
+    count: usize,
+    /// count × dim, axis by axis.
     matrix: Vec<f32>,
-    /// ‖PᵀP − I‖ at most.
+    /// ‖P Pᵀ − I‖ at most, for the axes P.
     defect: f64,
+}
+
+impl Axes {
+    /// `matrix`: count × `dim`. `None` where they are far from orthonormal.
+    fn new(matrix: Vec<f32>, dim: usize) -> Option<Self> {
+        let count = matrix.len() / dim;
+        let rounded = Mat::from_fn(count, dim, |axis, row| f64::from(matrix[axis * dim + row]));
+        let mut product = Mat::<f64>::zeros(count, count);
+        matmul(product.as_mut(), Accum::Replace, rounded.as_ref(), rounded.transpose(), 1.0, Par::Seq);
+        let squares = (0..count).flat_map(|row| (0..count).map(move |column| (row, column))).map(|(row, column)| {
+            let identity = if row == column { 1.0 } else { 0.0 };
+            (product[(row, column)] - identity).powi(2)
+        });
+        // The Frobenius norm bounds the spectral one; its own float64 rounding is far below 1e-9.
+        let defect = squares.sum::<f64>().sqrt() * 1.001 + 1e-9;
+        (defect < 0.01).then_some(Self { dim, count, matrix, defect })
+    }
+
+    fn apply(&self, rows: &[f32], turned: &mut Vec<f32>) {
+        let (dim, count) = (self.dim, rows.len() / self.dim);
+        turned.resize(count * self.count, 0.0);
+        // A column is a vector: turned = P · rows.
+        let out = MatMut::from_column_major_slice_mut(turned.as_mut_slice(), self.count, count);
+        let matrix = MatRef::from_row_major_slice(&self.matrix, self.count, dim);
+        let rows = MatRef::from_column_major_slice(rows, dim, count);
+        matmul(out, Accum::Replace, matrix, rows, 1.0f32, Par::Seq);
+    }
 }
 
 impl Turn {
@@ -52,16 +91,74 @@ impl Turn {
         let axes = eigen.U();
         let matrix: Vec<f32> =
             (0..dim).rev().flat_map(|axis| (0..dim).map(move |row| axes[(row, axis)] as f32)).collect();
-        let rounded = Mat::from_fn(dim, dim, |axis, row| f64::from(matrix[axis * dim + row]));
-        let mut product = Mat::<f64>::zeros(dim, dim);
-        matmul(product.as_mut(), Accum::Replace, rounded.transpose(), rounded.as_ref(), 1.0, Par::Seq);
-        let squares = (0..dim).flat_map(|row| (0..dim).map(move |column| (row, column))).map(|(row, column)| {
-            let identity = if row == column { 1.0 } else { 0.0 };
-            (product[(row, column)] - identity).powi(2)
-        });
-        // The Frobenius norm bounds the spectral one; its own float64 rounding is far below 1e-9.
-        let defect = squares.sum::<f64>().sqrt() * 1.001 + 1e-9;
-        (defect < 0.01).then(|| Self::Principal { axes: Arc::new(Axes { dim, matrix, defect }), spread_at: 0 })
+        Axes::new(matrix, dim).map(|axes| Self::Principal { axes: Arc::new(axes), spread_at: 0 })
+    }
+
+    /// The leading `most` axes of `sample` at most, row-major, count × `dim`, and the share of the sample's squares that
+    /// they leave out. By orthogonal iteration from a random start (Halko, Martinsson, Tropp, "Finding structure with
+    /// randomness", 2011), so they are nearly the best ones, at a small part of the time; `None` where they cannot be found, or
+    /// leave out more than `allowed`.
+    pub fn leading(sample: &[f32], dim: usize, most: usize, allowed: f64) -> Option<(Self, f64)> {
+        let rows = sample.len() / dim;
+        let most = most.min(dim).min(rows);
+        let sample = MatRef::from_row_major_slice(sample, rows, dim);
+        let total: f64 = (0..rows).map(|row| f64::from(sample.row(row).squared_norm_l2())).sum();
+        let mut random = Random::new(0x6178_6573);
+        // Uniform numbers are as good a start as normal ones.
+        let mut span = Mat::from_fn(dim, most, |_, _| (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 1.0);
+        for _ in 0..ITERATIONS {
+            let seen = multiply(sample, span.as_ref());
+            span = multiply(sample.transpose(), seen.as_ref()).qr().compute_thin_Q();
+        }
+        let seen = multiply(sample, span.as_ref());
+        let within = multiply(seen.transpose(), seen.as_ref());
+        let kept: f64 = (0..most).map(|place| f64::from(within[(place, place)])).sum();
+        let left_out = 1.0 - kept / total.max(f64::MIN_POSITIVE);
+        if left_out.is_nan() || left_out > allowed {
+            return None;
+        }
+        // Along the axes that the span itself has; eigenvalues come in ascending order.
+        let eigen = within.self_adjoint_eigen(Side::Lower).ok()?;
+        let axes = multiply(span.as_ref(), eigen.U());
+        let matrix: Vec<f32> = (0..most)
+            .rev()
+            .flat_map(|axis| (0..dim).map(move |row| (axis, row)))
+            .map(|(axis, row)| axes[(row, axis)])
+            .collect();
+        Axes::new(matrix, dim).map(|axes| (Self::Leading { axes: Arc::new(axes) }, left_out.max(0.0)))
+    }
+
+    /// The first `count` of leading axes, spread among themselves; `None` for other turns.
+    pub fn first(&self, count: usize) -> Option<Self> {
+        let Self::Leading { axes } = self else { return None };
+        let dim = axes.dim;
+        let mut matrix = axes.matrix[..count.min(axes.count) * dim].to_vec();
+        let mut coordinates = vec![0.0; count.min(axes.count)];
+        for place in 0..dim {
+            let column = || matrix.iter().skip(place).step_by(dim);
+            coordinates.iter_mut().zip(column()).for_each(|(to, from)| *to = *from);
+            spread(&mut coordinates);
+            matrix.iter_mut().skip(place).step_by(dim).zip(&coordinates).for_each(|(to, from)| *to = *from);
+        }
+        Axes::new(matrix, dim).map(|axes| Self::Leading { axes: Arc::new(axes) })
+    }
+
+    /// Dimensions of turned vectors of `dim`.
+    pub fn kept_dim(&self, dim: usize) -> usize {
+        match self {
+            Self::Leading { axes } => axes.count,
+            Self::None | Self::Hadamard { .. } | Self::Principal { .. } => dim,
+        }
+    }
+
+    /// A bound on the length of what the axes leave out of a vector of length ‖x‖ ≤ `norm`, from its turned values; 0 where
+    /// nothing is left out. With S = I − PᵀP a product loses qᵀSd, and xᵀSx = ‖x‖² − ‖Px‖²; the negative part of S,
+    /// which rounded axes have, is at most the defect.
+    pub fn left_out(&self, turned: &[f32], norm: f64, level: Level) -> f64 {
+        let Self::Leading { axes } = self else { return 0.0 };
+        let kept = (kernels::dot_f64(level, turned, turned).sqrt() * (1.0 - 1e-9) - self.error() * norm).max(0.0);
+        let rest = norm * norm * (1.0 + 1e-6 + axes.defect) - kept * kept;
+        rest.max(0.0).sqrt() * (1.0 + 1e-9)
     }
 
     /// The same, but with the first `prefix` dimensions spread among themselves and the others too.
@@ -77,6 +174,9 @@ impl Turn {
             Self::None => "vectors as they are",
             Self::Hadamard { .. } => "vectors rotated (signs and Hadamard), so that outlier dimensions spread",
             Self::Principal { .. } => "vectors along the principal axes of a sample",
+            Self::Leading { .. } => {
+                "vectors along the leading principal axes of a sample alone, what they leave out bounded by its length"
+            }
         }
     }
 
@@ -89,14 +189,10 @@ impl Turn {
                 turned.extend_from_slice(rows);
                 turned.chunks_exact_mut(*dim).for_each(spread);
             }
+            Self::Leading { axes } => axes.apply(rows, turned),
             Self::Principal { axes, spread_at } => {
-                let (dim, count) = (axes.dim, rows.len() / axes.dim);
-                turned.resize(rows.len(), 0.0);
-                // A column is a vector: turned = P · rows.
-                let out = MatMut::from_column_major_slice_mut(turned.as_mut_slice(), dim, count);
-                let matrix = MatRef::from_row_major_slice(&axes.matrix, dim, dim);
-                let rows = MatRef::from_column_major_slice(rows, dim, count);
-                matmul(out, Accum::Replace, matrix, rows, 1.0f32, Par::Seq);
+                let dim = axes.dim;
+                axes.apply(rows, turned);
                 if *spread_at > 0 {
                     for vector in turned.chunks_exact_mut(dim) {
                         let (first, others) = vector.split_at_mut((*spread_at).min(dim));
@@ -114,21 +210,34 @@ impl Turn {
         match self {
             Self::None => 0.0,
             Self::Hadamard { dim } => spread_error(*dim),
-            // γ of a sum of dim products in any order, times ‖P‖ of Frobenius, which is √dim.
-            Self::Principal { axes, .. } => {
-                let terms = axes.dim as f64;
-                1.01 * (terms * UNIT_F32 / (1.0 - terms * UNIT_F32) * terms.sqrt() + spread_error(axes.dim))
+            // γ of a sum of dim products in any order, times ‖P‖ of Frobenius, which is the root of how many axes there are.
+            Self::Principal { axes, .. } | Self::Leading { axes } => {
+                let (terms, frobenius) = (axes.dim as f64, (axes.count as f64).sqrt());
+                1.01 * (terms * UNIT_F32 / (1.0 - terms * UNIT_F32) * frobenius + spread_error(axes.dim))
             }
         }
     }
 
-    /// |Tq·Td − q·d| / (‖q‖‖d‖) at most, for the exact turn.
+    /// |Tq·Td − q·d| / (‖q‖‖d‖) at most, for the exact turn; for leading axes beside what they leave out.
     pub fn product_error(&self) -> f64 {
         match self {
             Self::None | Self::Hadamard { .. } => 0.0,
-            Self::Principal { axes, .. } => axes.defect,
+            Self::Principal { axes, .. } | Self::Leading { axes } => axes.defect,
         }
     }
+}
+
+/// left · right, on all cores; the same on any number of them.
+fn multiply(left: MatRef<'_, f32>, right: MatRef<'_, f32>) -> Mat<f32> {
+    const COLUMNS: usize = 32;
+    let (rows, columns) = (left.nrows(), right.ncols());
+    let mut product = vec![0.0f32; rows * columns];
+    product.par_chunks_mut((rows * COLUMNS).max(1)).enumerate().for_each(|(index, part)| {
+        let count = part.len() / rows;
+        let out = MatMut::from_column_major_slice_mut(part, rows, count);
+        matmul(out, Accum::Replace, left, right.subcols(index * COLUMNS, count), 1.0f32, Par::Seq);
+    });
+    MatRef::from_column_major_slice(&product, rows, columns).to_owned()
 }
 
 /// What spreading `dim` values rounds, as a share of their norm: each stage and each scaling rounds every

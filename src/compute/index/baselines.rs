@@ -75,8 +75,8 @@ impl Index for Exact<'_> {
 pub struct Precomputed<'a> {
     arena: &'a Arena,
     memory_bytes: u64,
-    /// query_count × doc_count values that order docs as their scores do.
-    keys: Vec<f32>,
+    /// query_count × doc_count values that order docs as their scores do; with all digits, so that this is exact.
+    keys: Vec<f64>,
     threads: Option<rayon::ThreadPool>,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Precomputed<'a> {
         let docs = self.arena.num_docs;
         let keys = &self.keys[query * docs..(query + 1) * docs];
         let nearer = |left: &u32, right: &u32| {
-            let (a, b) = (f64::from(keys[*left as usize]), f64::from(keys[*right as usize]));
+            let (a, b) = (keys[*left as usize], keys[*right as usize]);
             self.arena.metric.nearest_first(a, b).then(left.cmp(right))
         };
         let mut order: Vec<u32> = (0..docs as u32).collect();
@@ -105,10 +105,10 @@ impl<'a> Precomputed<'a> {
 impl Index for Precomputed<'_> {
     fn build(&mut self, docs: Docs<'_>, _order: &[u32], monitor: &Monitor) -> Result<()> {
         let queries = self.arena.num_queries;
-        let needed = queries as u64 * docs.count as u64 * 4;
+        let needed = queries as u64 * docs.count as u64 * 8;
         if needed > self.memory_bytes {
             let what = format!(
-                "all scores beforehand do not fit: {} queries × {} docs × 4 bytes = {}, the index may take {}. Ask fewer \
+                "all scores beforehand do not fit: {} queries × {} docs × 8 bytes = {}, the index may take {}. Ask fewer \
                  queries, or choose an index",
                 count(queries),
                 count(docs.count),
@@ -123,7 +123,7 @@ impl Index for Precomputed<'_> {
         self.keys.par_chunks_mut(docs.count).enumerate().try_for_each(|(query, keys)| {
             let values = self.arena.queries.row(query);
             for (doc, value) in keys.iter_mut().enumerate() {
-                *value = key(level, docs.metric, values, docs.file.row(doc)) as f32;
+                *value = key(level, docs.metric, values, docs.file.row(doc));
             }
             Ok(monitor.advance(docs.count as u64)?)
         })

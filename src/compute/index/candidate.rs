@@ -1,8 +1,10 @@
-//! Candidates as they are typed: `family:name=value:name=value,value`.
+//! Candidates as they are typed: `family:name=value:name=value,value`, or `redis://HOST:name=value`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::redis::address::{Address, without_login};
+use super::redis::{Quantisation, Shape};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::count;
 use crate::compute::vectors::MAX_DIM;
@@ -28,12 +30,14 @@ pub enum Engine {
     FaissFile { path: PathBuf },
     /// An index file of Annoy.
     AnnoyFile { path: PathBuf },
+    /// A vector set that is loaded into a running Redis.
+    Redis { server: Address, shape: Shape },
 }
 
 /// An index to build and the search settings to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// As typed, without search parameters: what is built.
+    /// As typed, without search parameters and without a server's login: what is built.
     pub name: String,
     pub engine: Engine,
     /// Search parameters with the values to try.
@@ -114,11 +118,15 @@ const MOST_SETTINGS: usize = 200;
 
 impl Candidate {
     /// Reads a candidate: a family with parameters, `faiss:FACTORY` with search parameters, or an index file
-    /// ([`FILES`]) with search parameters. `dim`: of the vectors, for defaults that follow it.
+    /// ([`FILES`]) with search parameters, or the address of a Redis with parameters. `dim`: of the vectors, for defaults
+    /// that follow it.
     ///
     /// # Errors
     /// An unknown family or parameter; a value that is no whole number; too many combinations.
     pub fn parse(text: &str, dim: usize) -> Result<Self> {
+        if let Some((server, parts)) = Address::split(text)? {
+            return redis(server, parts);
+        }
         let mut parts = text.split(':');
         let family = parts.next().unwrap_or_default();
         if let Some(engine) = file_engine(Path::new(family)) {
@@ -139,7 +147,8 @@ impl Candidate {
         }
         let Some(known) = FAMILIES.iter().find(|known| known.name == family) else {
             let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
-            let expected = format!("a family ({}), faiss:FACTORY, or an index file ({FILES})", names.join(", "));
+            let expected =
+                format!("a family ({}), faiss:FACTORY, redis://HOST, or an index file ({FILES})", names.join(", "));
             return Err(wrong(expected, text));
         };
         let mut grid = Vec::new();
@@ -238,6 +247,9 @@ impl Candidate {
                 })
                 .collect();
         }
+        if matches!(self.engine, Engine::Redis { .. }) {
+            return of_redis(settings);
+        }
         settings
     }
 
@@ -257,21 +269,100 @@ impl Candidate {
         matches!(self.engine, Engine::Faiss { .. } | Engine::FaissFile { .. })
     }
 
+    /// The server that it is loaded into.
+    pub fn server(&self) -> Option<&Address> {
+        match &self.engine {
+            Engine::Redis { server, .. } => Some(server),
+            _ => None,
+        }
+    }
+
     /// Whether another order of the docs can make another index.
     pub fn depends_on_order(&self) -> bool {
-        matches!(self.engine, Engine::Hyperplane { .. } | Engine::Annoy { .. } | Engine::Faiss { .. })
+        matches!(
+            self.engine,
+            Engine::Hyperplane { .. } | Engine::Annoy { .. } | Engine::Faiss { .. } | Engine::Redis { .. }
+        )
     }
 
     /// The ending of its files; `None` without a file form.
     pub fn file_ending(&self) -> Option<&'static str> {
         match self.engine {
-            Engine::Exact | Engine::Precomputed => None,
+            Engine::Exact | Engine::Precomputed | Engine::Redis { .. } => None,
             Engine::Hyperplane { .. } | Engine::HyperplaneFile { .. } => Some("hyperplane"),
             Engine::Annoy { .. } | Engine::AnnoyForest { .. } => Some("arroy"),
             Engine::AnnoyFile { .. } => Some("ann"),
             Engine::Faiss { .. } | Engine::FaissFile { .. } => Some("faiss"),
         }
     }
+}
+
+/// How a vector set is typed with its defaults, for texts.
+pub const REDIS: &str = "redis://HOST:6379:quant=q8:M=16:efConstruction=200:efSearch=100:truth=0";
+
+/// A vector set of `server`, with parameters like `quant=q8` and `M=16`.
+fn redis(server: Address, parts: Vec<&str>) -> Result<Candidate> {
+    let mut shape = Shape { quantisation: Quantisation::default(), links: 16, ef_construction: 200 };
+    let mut grid = Vec::new();
+    let mut seen = Vec::new();
+    for part in parts {
+        let name = part.split_once('=').map_or(part, |(name, _)| name);
+        if seen.contains(&name) {
+            return Err(wrong("every parameter once".to_owned(), &format!("{name} twice")));
+        }
+        seen.push(name);
+        if let Some(value) = part.strip_prefix("quant=") {
+            let expected = || "quant=fp32, quant=q8 or quant=bin".to_owned();
+            shape.quantisation = value.parse().map_err(|()| wrong(expected(), part))?;
+            continue;
+        }
+        let (name, values) = parameter(part)?;
+        let (range, build) = match name.as_str() {
+            "M" => (Shape::LINKS, Some(&mut shape.links)),
+            "efConstruction" => (Shape::EF, Some(&mut shape.ef_construction)),
+            "efSearch" => (Shape::EF, None),
+            "truth" => (0..=1, None),
+            _ => {
+                let expected = "a parameter of Redis: quant, M, efConstruction, efSearch, truth".to_owned();
+                return Err(wrong(expected, &name));
+            }
+        };
+        if !values.iter().all(|value| range.contains(value)) {
+            let (least, most) = (count(*range.start() as usize), count(*range.end() as usize));
+            return Err(wrong(format!("{name} from {least} to {most}"), part));
+        }
+        match build {
+            None => grid.push((name, values)),
+            Some(place) => {
+                let [one] = values[..] else {
+                    return Err(wrong(format!("one value of {name}: it belongs to the build"), part));
+                };
+                *place = one;
+            }
+        }
+    }
+    for (name, default) in [("efSearch", 100), ("truth", 0)] {
+        if !grid.iter().any(|(given, _)| given == name) {
+            grid.push((name.to_owned(), vec![default]));
+        }
+    }
+    let Shape { quantisation, links, ef_construction } = shape;
+    let name = format!("{server}:quant={}:M={links}:efConstruction={ef_construction}", quantisation.name());
+    Candidate { name, engine: Engine::Redis { server, shape }, grid }.checked()
+}
+
+/// The settings that differ: an exact scan has no efSearch, and no scan is not worth a word.
+fn of_redis(settings: Vec<Setting>) -> Vec<Setting> {
+    let mut kept: Vec<Setting> = Vec::with_capacity(settings.len());
+    for Setting(mut values) in settings {
+        let is_exact = values.iter().any(|(name, value)| name == "truth" && *value == 1);
+        values.retain(|(name, _)| (name == "truth") == is_exact);
+        let setting = Setting(values);
+        if !kept.contains(&setting) {
+            kept.push(setting);
+        }
+    }
+    kept
 }
 
 fn file_engine(path: &Path) -> Option<Engine> {
@@ -317,7 +408,7 @@ fn take_one(grid: &mut Vec<(String, Vec<u64>)>, name: &str, text: &str) -> Resul
 }
 
 fn wrong(expected: String, found: &str) -> Error {
-    Error::Parameter { name: "index", expected, found: format!("{found:?}") }
+    Error::Parameter { name: "index", expected, found: format!("{:?}", without_login(found)) }
 }
 
 #[cfg(test)]
@@ -358,6 +449,19 @@ mod tests {
     }
 
     #[test]
+    fn vector_sets_have_an_address_and_no_login() {
+        let candidate = parse("redis://ada:secret@host:7000/1:M=8:quant=bin:truth=0,1:efSearch=50,200");
+        assert_eq!(candidate.name, "redis://host:7000/1:quant=bin:M=8:efConstruction=200");
+        let shown: Vec<String> = candidate.settings().iter().map(Setting::to_string).collect();
+        assert_eq!(shown, ["efSearch=50", "truth=1", "efSearch=200"]);
+        let again = parse(&candidate.name);
+        assert_eq!((&again.name, again.settings().len()), (&candidate.name, 1));
+        assert_eq!(again.settings()[0].to_string(), "efSearch=100");
+        assert!(!format!("{candidate:?}").contains("secret"), "{candidate:?}");
+        assert_eq!(parse(&REDIS.replace("HOST", "h")).name, parse("redis://h").name);
+    }
+
+    #[test]
     fn what_is_wrong_is_told() {
         for (text, told) in [
             ("hnws", "a family (exact,"),
@@ -371,6 +475,12 @@ mod tests {
             ("hnsw:efSearch=1:efSearch=2", "every parameter once"),
             ("hnsw:M=1", "M of at least 2"),
             ("ivf-flat:nlist=0", "nlist of at least 1"),
+            ("redis://", "redis://[USER:PASSWORD@]HOST"),
+            ("redis://h:quant=int4", "quant=fp32, quant=q8 or quant=bin"),
+            ("redis://h:M=3", "M from 4 to 4,096"),
+            ("redis://h:M=8:M=9", "every parameter once"),
+            ("redis://h:ef=9", "a parameter of Redis: quant, M,"),
+            ("redis://h:truth=2", "truth from 0 to 1"),
         ] {
             let error = Candidate::parse(text, 8).expect_err(text).to_string();
             assert!(error.contains(told), "{text}: {error}");

@@ -11,6 +11,7 @@ pub mod by_rank;
 pub mod candidate;
 pub mod cells;
 pub mod difficulty;
+pub mod duplicates;
 #[cfg(feature = "faiss")]
 pub mod faiss;
 pub mod hyperplane;
@@ -20,6 +21,7 @@ pub mod neighbours;
 pub mod plan;
 pub mod process;
 pub mod ranks;
+pub mod redis;
 pub mod report;
 pub mod scores;
 pub mod serving;
@@ -74,6 +76,11 @@ impl Threads {
 
     fn is_one(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// `None` of one thread.
+    fn pool(&self) -> Option<&rayon::ThreadPool> {
+        self.0.as_ref()
     }
 
     /// Answers queries of `dim`, row-major, into k ids each. `answer` takes some of them with their ids, and returns what
@@ -225,6 +232,11 @@ pub trait Index {
     /// Bytes of files that it maps into memory, beside what it allocates.
     fn mapped_bytes(&self) -> u64 {
         0
+    }
+
+    /// Memory that it takes in a server; `None` of what is in this process.
+    fn server_bytes(&self) -> Option<u64> {
+        None
     }
 
     /// Writes it to a file, which its kind's `open` reads again; `false` if this kind has no file form.

@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Traits;
+use super::candidate::{Candidate, Engine};
+use super::redis::{LOADING, forget, left_behind};
 use super::worker::{ARGUMENT, Ask, Built, Event, Job, MARK, cause_of_death};
 use crate::compute::error::{Error, Result};
 use crate::job::Monitor;
@@ -29,27 +31,34 @@ pub fn own_program() -> Result<PathBuf> {
 /// A child that is killed when it is forgotten.
 struct Guarded(Child);
 
-impl Drop for Guarded {
-    fn drop(&mut self) {
+impl Guarded {
+    fn end(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();
     }
 }
 
-/// Runs a job in a child process; `on_event` hears what it tells, except progress, which goes to `monitor`.
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Runs a job in a child process; `on_event` hears what it tells, except progress, which goes to `monitor`. What the child
+/// loaded into a server is removed in the end, however that came.
 ///
 /// # Errors
-/// What the child could not do; its death, with the likely cause; cancelled, then it was killed.
+/// What the child could not do; its death, with the likely cause; cancelled, then it was killed; a server that keeps what
+/// was loaded.
 pub fn run(program: &Path, job: &Job, monitor: &Monitor, on_event: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
     let mut running = Running::start(program, job, monitor)?;
-    while let Some(event) = running.next(monitor)? {
-        let is_waiting = matches!(event, Event::Searched(..));
-        on_event(event)?;
-        if is_waiting {
-            running.tell("go on");
-        }
-    }
-    running.end(monitor)
+    let outcome = running.hear(monitor, on_event);
+    let Some(left) = running.clean_up() else { return outcome };
+    Err(match outcome {
+        Ok(()) => Error::Index { what: format!("{}: {left}", job.candidate) },
+        Err(Error::IndexUse { what }) => Error::IndexUse { what: format!("{what}. Also {left}") },
+        Err(error) => Error::Index { what: format!("{error}. Also {left}") },
+    })
 }
 
 /// A child with an index that answers what it is asked; it is killed when this is dropped.
@@ -107,6 +116,15 @@ struct Running {
     stage: String,
     told: u64,
     failure: Option<Error>,
+    /// Whether it began to load something into a server.
+    is_loaded: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Who cares what may be left asks before.
+        self.clean_up();
+    }
 }
 
 impl Running {
@@ -157,8 +175,9 @@ impl Running {
         });
         let (program, words) = (program.to_owned(), Some(words));
         let (stage, told, failure) = (String::new(), 0, None);
-        let mut started = Self { program, job: job.clone(), child, stdin, events, words, stage, told, failure };
-        let line = serde_json::to_string(job).map_err(|error| Error::Index { what: error.to_string() })?;
+        let (job, is_loaded) = (job.clone(), false);
+        let mut started = Self { program, job, child, stdin, events, words, stage, told, failure, is_loaded };
+        let line = serde_json::to_string(&started.job).map_err(|error| Error::Index { what: error.to_string() })?;
         started.tell(&line);
         Ok(started)
     }
@@ -174,6 +193,7 @@ impl Running {
             monitor.check()?;
             match self.events.recv_timeout(PATIENCE) {
                 Ok(Event::Progress { label, detail, unit, done, total }) => {
+                    self.is_loaded |= label == LOADING;
                     let this = format!("{label} {detail} {total}");
                     if self.stage != this || done < self.told {
                         monitor.begin(&label, unit_of(&unit), total);
@@ -195,6 +215,30 @@ impl Running {
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
             }
         }
+    }
+
+    /// Hears what it tells until its end.
+    fn hear(&mut self, monitor: &Monitor, on_event: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        while let Some(event) = self.next(monitor)? {
+            let is_waiting = matches!(event, Event::Searched(..));
+            on_event(event)?;
+            if is_waiting {
+                self.tell("go on");
+            }
+        }
+        self.end(monitor)
+    }
+
+    /// Ends it, and removes what it loaded into a server; what may be left there, in words.
+    fn clean_up(&mut self) -> Option<String> {
+        self.child.end();
+        let access = self.job.server.as_ref().filter(|_| std::mem::take(&mut self.is_loaded))?;
+        let Ok(Candidate { engine: Engine::Redis { server, .. }, .. }) =
+            Candidate::parse(&self.job.candidate, self.job.dim)
+        else {
+            return None;
+        };
+        forget(&server, access).err().map(|why| left_behind(access, &why))
     }
 
     /// Waits for its end, once its output is closed.

@@ -14,6 +14,7 @@ use super::candidate::{Candidate, Setting};
 use super::judge::Judged;
 use super::neighbours::{Found, latencies_beside};
 use super::process;
+use super::redis::Access;
 use super::truth::{Arena, Question, Truth};
 use super::worker::{Built, Event, Job, Searched};
 use crate::compute::atomic_file::{temporary_name, write_atomically};
@@ -414,6 +415,10 @@ impl Lab {
             save: None,
             scratch,
             converses: false,
+            server: Candidate::parse(candidate, self.arena.dim())?
+                .server()
+                .map(|server| Access::of_session(server, &self.folder))
+                .transpose()?,
         })
     }
 
@@ -500,6 +505,24 @@ pub fn seed_of(build: usize, options: &Options) -> u64 {
     if build == 0 { 0 } else { options.seed.wrapping_add(build as u64).max(1) }
 }
 
+/// What the session in `folder` asks; its vectors are not looked at.
+///
+/// # Errors
+/// A folder without a session; a damaged manifest.
+pub fn question_in(folder: &Path) -> Result<Question> {
+    let manifest = read_manifest(folder)?;
+    Ok(Question {
+        metric: manifest.metric.parse()?,
+        docs: manifest.docs,
+        queries: manifest.queries,
+        dim: manifest.dim,
+        num_docs: Some(manifest.num_docs),
+        num_queries: Some(manifest.num_queries),
+        top_k: manifest.top_k,
+        memory_budget: ScoreParams::DEFAULT_MEMORY,
+    })
+}
+
 /// Builds the index of a candidate in a child process and writes it to `path`.
 ///
 /// # Errors
@@ -546,6 +569,7 @@ pub fn build_file(
         save: Some(unfinished.clone()),
         scratch: unfinished.clone(),
         converses: false,
+        server: None,
     };
     let mut built = None;
     let outcome = process::run(&options.program, &job, monitor, &mut |event| {

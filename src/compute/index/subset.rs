@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::candidate::{Candidate, Setting};
 use super::neighbours::{Found, latencies_beside};
+use super::redis::Access;
 use super::truth::Arena;
 use super::worker::{Built, Event, Job, Searched};
 use super::{NONE, process};
@@ -138,6 +139,7 @@ impl Runner<'_> {
             save: None,
             scratch: self.scratch.path("index.part"),
             converses: false,
+            server: candidate.server().map(Access::once).transpose()?,
         };
         let (mut built, mut searched) = (None, None);
         process::run(self.program, &job, monitor, &mut |event| {

@@ -17,6 +17,7 @@ use super::baselines::{Exact, Precomputed};
 use super::candidate::{Candidate, Engine, Setting};
 use super::hyperplane::Hyperplanes;
 use super::neighbours::Found;
+use super::redis::{Access, VectorSet};
 use super::trees::{self, Plan};
 use super::truth::{Arena, Question};
 use super::{Index, NONE, Traits};
@@ -94,6 +95,9 @@ pub enum Ask {
     /// How far apart pairs of a query and a doc are by their hashes: in how many they differ, and at how many probes they
     /// meet, [`NONE`] if never.
     Apart { pairs: Vec<(u32, u32)>, path: PathBuf },
+    /// The way into a server, of candidates that need one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Access>,
 }
 
 /// What a child tells.
@@ -128,7 +132,7 @@ pub enum Event {
 pub struct Built {
     pub train_secs: f64,
     pub build_secs: f64,
-    /// Memory that the process took for it, files that it maps included.
+    /// Memory that the process took for it, files that it maps included; of an index in a server, what that tells.
     pub memory_bytes: u64,
     /// Size of its file, if it has a file form.
     pub disk_bytes: Option<u64>,
@@ -240,7 +244,8 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
     let train_secs = started.elapsed().as_secs_f64();
     index.build(arena.indexed(), &order, monitor)?;
     let build_secs = started.elapsed().as_secs_f64() - train_secs;
-    let memory_bytes = own_memory().saturating_sub(before) + index.mapped_bytes();
+    let own = own_memory().saturating_sub(before) + index.mapped_bytes();
+    let memory_bytes = index.server_bytes().unwrap_or(own);
     if index.len() > arena.num_docs {
         let what = format!(
             "holds {} docs, but only {} are searched. Choose the docs it was built from (--docs, --num-docs)",
@@ -369,6 +374,11 @@ fn open<'a>(engine: &Engine, arena: &'a Arena, job: &'a Job) -> Result<Box<dyn I
         }
         Engine::AnnoyForest { path } => trees::open(path, job.dim, arena.metric)?,
         Engine::AnnoyFile { path } => Box::new(AnnoyFile::open(path, job.dim, arena.metric)?),
+        Engine::Redis { server, shape } => {
+            let access =
+                job.server.as_ref().ok_or_else(|| Error::Index { what: "it has no key in Redis".to_owned() })?;
+            Box::new(VectorSet::open(server, access, *shape, job.dim)?)
+        }
         #[cfg(feature = "faiss")]
         Engine::Faiss { factory, ef_construction } => {
             Box::new(super::faiss::FaissIndex::new(factory, job.dim, arena.metric, *ef_construction)?)

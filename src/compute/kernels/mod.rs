@@ -195,8 +195,8 @@ pub struct PanelBounds {
 pub struct QueryBounds<'a> {
     /// Keys below this cannot matter.
     pub limits: &'a [f64],
-    /// Value of a code's unit.
-    pub steps: &'a [f64],
+    /// One over the value of a code's unit; infinite where all codes are zero.
+    pub inverse_steps: &'a [f64],
     /// ‖step · code‖
     pub sizes: &'a [f64],
     /// ‖q − step · code‖

@@ -156,8 +156,9 @@ pub fn int8_thresholds(panel: super::PanelBounds, queries: super::QueryBounds<'_
     const LOWEST: f64 = i32::MIN as f64;
     const HIGHEST: f64 = i32::MAX as f64;
     let count = thresholds.len();
-    let super::QueryBounds { limits, steps, sizes, residuals, suffixes, slacks, biases } = queries;
-    for all in [limits, steps, sizes, residuals, suffixes, slacks, biases] {
+    let super::QueryBounds { limits, inverse_steps, sizes, residuals, suffixes, slacks, biases } = queries;
+    let inverse_step = 1.0 / panel.step;
+    for all in [limits, inverse_steps, sizes, residuals, suffixes, slacks, biases] {
         assert_eq!(all.len(), count, "one a query");
     }
     for query in 0..count {
@@ -165,8 +166,8 @@ pub fn int8_thresholds(panel: super::PanelBounds, queries: super::QueryBounds<'_
             + residuals[query] * panel.norm
             + suffixes[query] * panel.suffix
             + slacks[query];
-        // Without a step all codes are zero, and the quotient infinite or not a number.
-        let least = (limits[query] + panel.offset - error) / (steps[query] * panel.step) + biases[query];
+        // Without a step all codes are zero, and the product infinite or not a number.
+        let least = (limits[query] + panel.offset - error) * (inverse_steps[query] * inverse_step) + biases[query];
         // One more than the float64 operations above can err by; `max` turns NaN into the lowest.
         #[expect(clippy::manual_clamp, reason = "`clamp` would keep NaN")]
         let threshold = (least.floor() - 2.0).max(LOWEST).min(HIGHEST);

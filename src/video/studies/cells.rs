@@ -23,7 +23,7 @@ const TEXT_LENGTH: usize = 60;
 /// Characters of a name in a picture.
 const NAME_LENGTH: usize = 28;
 /// Cells that are named in a picture, at most.
-const NAMED: usize = 12;
+const NAMED: usize = 10;
 /// Queries that a cell needs for its band to say something.
 const TELLING_QUERIES: usize = 10;
 
@@ -300,6 +300,12 @@ impl RecallPicture {
         (recalled, Panel { left, right, top, bottom, x, y: (0.0, highest) })
     }
 
+    /// The bars in stretches that are chosen or not.
+    fn parts(&self, is_chosen: &dyn Fn(&Bar) -> bool) -> Vec<(bool, &[Bar])> {
+        let stretches = self.bars.chunk_by(|one, other| is_chosen(one) == is_chosen(other));
+        stretches.map(|bars| (bars.first().is_some_and(is_chosen), bars)).collect()
+    }
+
     fn below_title(&self, chosen: Option<(f64, f64)>) -> String {
         let Some((from, to)) = chosen else {
             return format!(
@@ -327,33 +333,39 @@ impl Drawing for RecallPicture {
         let wanted = (((gaps.right - gaps.left) / (150.0 * unit)) as usize).clamp(2, 12);
         sheet.panel_axes(&gaps, ("queries, in cells sorted by recall", "mean gap"), (wanted, 3), true);
         let is_chosen = |bar: &Bar| chosen.is_some_and(|(from, to)| bar.from < to && bar.to > from);
-        let mut points = Vec::with_capacity(2 * self.bars.len());
-        for bar in &self.bars {
-            let (left, right) = (recalled.x(bar.from), recalled.x(bar.to));
-            let width = right - left;
-            let y = recalled.y(bar.recall.mean);
-            if is_chosen(bar) {
-                sheet.rect(left, y, width, recalled.bottom - y, inks.band);
-            }
-            sheet.rect(left, recalled.top, width, y - recalled.top, inks.attention);
-            points.extend([(left, y), (right, y)]);
-            let top = gaps.y(bar.gap.max(0.0));
-            let color = if is_chosen(bar) { inks.attention } else { inks.exact };
-            sheet.rect(left, top, width, gaps.bottom - top, color);
+        // Areas in one piece: bars beside each other would show their seams.
+        for (is_chosen_part, bars) in self.parts(&is_chosen) {
+            let (lost, gap) = match is_chosen_part {
+                true => (inks.attention, inks.attention),
+                false => (inks.band, inks.exact),
+            };
+            let steps = |height: &dyn Fn(&Bar) -> (f32, f32)| {
+                let ends = |bar: &Bar| [bar.from, bar.to].map(|x| (recalled.x(x), height(bar).0, height(bar).1));
+                bars.iter().flat_map(ends).collect::<Vec<_>>()
+            };
+            let points = steps(&|bar| (recalled.top, recalled.y(bar.recall.mean)));
+            sheet.items.push(Item::Band { points, color: lost });
+            let points = steps(&|bar| (gaps.y(bar.gap.max(0.0)), gaps.bottom));
+            sheet.items.push(Item::Band { points, color: gap });
         }
-        // Bands where a cell is wide enough for one.
+        let ends = |bar: &Bar| [bar.from, bar.to].map(|x| (recalled.x(x), recalled.y(bar.recall.mean)));
+        let points: Vec<(f32, f32)> = self.bars.iter().flat_map(ends).collect();
+        if !points.is_empty() {
+            let width = (2.0 * unit).max(1.0);
+            sheet.items.push(Item::Line { points, width, color: inks.attention });
+        }
+        // Bands of the cells where there is room for them.
         let thickness = unit.max(1.0);
-        for bar in self.bars.iter().filter(|bar| recalled.x(bar.to) - recalled.x(bar.from) >= 4.0 * thickness) {
-            let x = (recalled.x(bar.from) + recalled.x(bar.to)) / 2.0;
-            let (high, low) = (recalled.y(bar.recall.high), recalled.y(bar.recall.low.max(recalled.y.0)));
-            sheet.rect(x - thickness / 2.0, high, thickness, low - high, inks.ink_soft);
-        }
-        if points.len() > 1 {
-            sheet.items.push(Item::Line { points, width: (2.0 * unit).max(1.0), color: inks.ink });
+        if (recalled.right - recalled.left) >= 8.0 * thickness * self.bars.len() as f32 {
+            for bar in &self.bars {
+                let x = (recalled.x(bar.from) + recalled.x(bar.to)) / 2.0;
+                let (high, low) = (recalled.y(bar.recall.high), recalled.y(bar.recall.low.max(recalled.y.0)));
+                sheet.rect(x - thickness / 2.0, high, thickness, low - high, inks.ink);
+            }
         }
         let y = recalled.y(self.recall.mean).round();
         sheet.rect(recalled.left, y, recalled.right - recalled.left, (2.0 * unit).max(1.0).round(), inks.exact);
-        legend(&mut sheet, recalled.right, 80.0 * unit, &[(inks.attention, "lost"), (inks.exact, "all queries")]);
+        legend(&mut sheet, recalled.right, 80.0 * unit, &[(inks.band, "lost"), (inks.exact, "all queries")]);
         canvas.scene(sheet)
     }
 
@@ -384,6 +396,7 @@ struct Bubble {
     /// Exact neighbours that its queries lost; its queries, without a contestant.
     weight: usize,
     is_worse: bool,
+    has_queries: bool,
     name: String,
 }
 
@@ -397,7 +410,8 @@ impl SpreadPicture {
                 format!(" · {}", shortened(title, NAME_LENGTH))
             });
             let name = format!("{}{}", count(row.cell), if text == " · " { "" } else { &text });
-            Some(Bubble { spread, docs: row.docs, weight: row.lost.unwrap_or(row.queries), is_worse, name })
+            let (weight, has_queries) = (row.lost.unwrap_or(row.queries), row.queries > 0);
+            Some(Bubble { spread, docs: row.docs, weight, is_worse, has_queries, name })
         };
         let bubbles: Vec<Bubble> = study.rows.iter().filter_map(bubble).collect();
         let ends = |values: &mut dyn Iterator<Item = f64>| {
@@ -469,7 +483,7 @@ impl SpreadPicture {
 
 /// Of a bubble, in design units: the area grows with the weight.
 fn radius(weight: usize, most: usize) -> f32 {
-    3.0 + 21.0 * (weight as f32 / most.max(1) as f32).sqrt()
+    2.5 + 17.5 * (weight as f32 / most.max(1) as f32).sqrt()
 }
 
 impl Drawing for SpreadPicture {
@@ -506,10 +520,11 @@ impl Drawing for SpreadPicture {
             let (x, y) = (panel.x(bubble.spread), panel.y((bubble.docs as f64).log10()));
             let radius = radius(bubble.weight, most) * unit;
             let is_left_out = chosen.is_some_and(|(from, to)| !(from..=to).contains(&bubble.spread));
-            let fill = match (is_left_out, bubble.is_worse) {
-                (true, _) => inks.rule,
-                (false, true) => inks.attention,
-                (false, false) => inks.exact,
+            let fill = match (is_left_out, bubble.is_worse, bubble.has_queries) {
+                (true, ..) => inks.rule,
+                (false, true, _) => inks.attention,
+                (false, false, true) => inks.exact,
+                (false, false, false) => inks.rule_strong,
             };
             let (width, height) = (2.0 * radius, 2.0 * radius);
             let border = inks.paper;
@@ -517,7 +532,11 @@ impl Drawing for SpreadPicture {
         }
         self.names(&mut sheet, &panel, most);
         if self.has_run {
-            let names = [(inks.attention, "band below the recall of all"), (inks.exact, "other cells")];
+            let names = [
+                (inks.attention, "band below the recall of all"),
+                (inks.exact, "other cells"),
+                (inks.rule_strong, "no queries"),
+            ];
             legend(&mut sheet, panel.right, 80.0 * unit, &names);
         }
         canvas.scene(sheet)

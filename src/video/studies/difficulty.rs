@@ -265,16 +265,14 @@ struct MeasurePicture {
     k: usize,
     recall: Mean,
     correlation: Option<Correlation>,
-    /// The ends of the x axis, and the lowest recall.
+    /// The ends of the axes.
     x: (f64, f64),
-    lowest: f64,
+    y: (f64, f64),
     /// One a query, drawn at the edges if beyond; NaN for none.
     values: Vec<f64>,
     /// Values ascending, each with the sum of the recalls up to it.
     sums: Vec<(f64, f64)>,
     shades: Arc<Shades>,
-    /// Half a row of the shades, in recall.
-    half_row: f64,
     /// Queries in each column.
     counts: Vec<usize>,
     /// Middle, ends and recall of the groups.
@@ -295,12 +293,13 @@ impl MeasurePicture {
         let x = if high > low { (low, high) } else { (low - 0.5, low + 0.5) };
         let values: Vec<f64> = known.iter().map(|value| value.clamp(x.0, x.1)).collect();
         let beyond = pairs.iter().filter(|(value, _)| *value < x.0 || *value > x.1).count();
-        let lowest = pairs.iter().map(|pair| pair.1).fold(1.0, f64::min);
-        // Recalls are k + 1 values: a row each, unless there are too many.
-        let steps = ((1.0 - lowest) * difficulty.k as f64).round() as usize;
-        let rows = (steps + 1).clamp(2, MOST_ROWS);
-        let span = (1.0 - lowest).max(1.0 / difficulty.k as f64);
-        let lowest = 1.0 - span;
+        // Recalls are k + 1 values, from all that were found down: a row each, or a few where there are many.
+        let lost = |recall: f64| ((1.0 - recall) * difficulty.k as f64).round() as usize;
+        let most_lost = pairs.iter().map(|pair| lost(pair.1)).max().unwrap_or(0).max(1);
+        let values_in_row = (most_lost + 1).div_ceil(MOST_ROWS);
+        let rows = (most_lost + 1).div_ceil(values_in_row);
+        let step = 1.0 / difficulty.k as f64;
+        let y = (1.0 + step / 2.0 - (rows * values_in_row) as f64 * step, 1.0 + step / 2.0);
         let mut cells = vec![0usize; rows * COLUMNS];
         let mut counts = vec![0; COLUMNS];
         let mut sums = Vec::with_capacity(pairs.len());
@@ -309,9 +308,9 @@ impl MeasurePicture {
             sum += recall;
             sums.push((value, sum));
             let column = ((value.clamp(x.0, x.1) - x.0) / (x.1 - x.0) * COLUMNS as f64) as usize;
-            let row = ((1.0 - recall) / span * (rows - 1) as f64).round() as usize;
+            let row = lost(recall) / values_in_row;
             counts[column.min(COLUMNS - 1)] += 1;
-            cells[row.min(rows - 1) * COLUMNS + column.min(COLUMNS - 1)] += 1;
+            cells[row * COLUMNS + column.min(COLUMNS - 1)] += 1;
         }
         let most = cells.iter().copied().max().unwrap_or(0).max(1) as f64;
         // One query is seen, and many are told from very many.
@@ -334,10 +333,9 @@ impl MeasurePicture {
             recall: difficulty.recall,
             correlation: difficulty.correlation(measure),
             x,
-            lowest,
+            y,
             values,
             sums,
-            half_row: span / (rows - 1) as f64 / 2.0,
             shades: Arc::new(shades),
             counts,
             tenths: difficulty.tenths(measure).iter().map(tenth).collect(),
@@ -353,14 +351,13 @@ impl MeasurePicture {
         let split = (top + 0.16 * (height - top)).round();
         let most = self.counts.iter().copied().max().unwrap_or(0).max(1) as f64;
         let counted = Panel { left, right, top, bottom: split, x: self.x, y: (0.0, most) };
-        let y = (self.lowest - self.half_row, 1.0 + self.half_row);
         let recalled = Panel {
             left,
             right,
             top: (split + 28.0 * unit).round(),
             bottom: (height - 84.0 * unit).round(),
             x: self.x,
-            y,
+            y: self.y,
         };
         (counted, recalled)
     }
@@ -458,7 +455,7 @@ impl MeasurePicture {
             values.into_iter().map(|value| (value, fixed(value, digits))).collect()
         };
         let wanted = (((panel.right - panel.left) / (150.0 * unit)) as usize).clamp(2, 12);
-        sheet.y_marks(panel, &marks((self.lowest, 1.0), 5));
+        sheet.y_marks(panel, &marks((self.y.0.max(0.0), 1.0), 5));
         sheet.x_marks(panel, &marks(self.x, wanted));
         sheet.panel_names(panel, (self.measure.axis_label(), &format!("recall@{}", count(self.k))));
     }
@@ -483,8 +480,8 @@ impl MeasurePicture {
             sheet.items.push(Item::Card { x: x - radius, y: y - radius, width, height, radius, fill, border });
         }
         let told = format!(
-            "dots: mean of each {} of the queries, with its band (95 %) · darker: more queries",
-            if self.tenths.len() == TENTHS { "tenth" } else { "group" }
+            "dots: mean of each {} with its band · darker: more queries",
+            if self.tenths.len() == TENTHS { "tenth of the queries" } else { "group of queries" }
         );
         // Beside the name of the axis, where there is room.
         let taken = fonts::width(Face::Regular, 22.0 * unit, self.measure.axis_label()) / 2.0;

@@ -6,6 +6,7 @@ use crate::compute::figures::count;
 use crate::compute::index::by_rank::{self, RanksParams};
 use crate::compute::index::cells::{self, CellsParams};
 use crate::compute::index::difficulty::{self, DifficultyParams};
+use crate::compute::index::duplicates::{self, DuplicatesParams};
 use crate::compute::index::plan::{self, Asking, PlanParams};
 use crate::compute::index::serving::{self, Scheme, ServingParams};
 use crate::compute::index::truth::Question;
@@ -188,6 +189,34 @@ pub const PLANNER: Study = Study {
         Ok(Box::new(move |context, monitor| {
             let planned = plan::run(&context.lab.question(), &params, &context.options.program, monitor)?;
             Ok(studies::plan::finding(planned))
+        }))
+    },
+};
+
+pub const DUPLICATES: Study = Study {
+    name: "duplicates",
+    command: "Study near-duplicates",
+    about: "Which docs are nearly the same? All pairs of docs above a threshold, found exactly, as groups with their texts; \
+            and which of them an index overlooks when it is asked with the docs themselves.",
+    action: "Find near-duplicates",
+    subject: Subject::Session,
+    fields: &[
+        text("threshold", "Threshold", "", "0.95", "Least similarity of a pair; under euclidean the largest distance"),
+        long("index", "Indexes", "", "Indexes to ask the same, separated by spaces; none if empty"),
+        text("neighbours", "Neighbours", "10", "10", "Other docs that an index is asked for, doc by doc"),
+    ],
+    prepare: |values, question| {
+        let usual = DuplicatesParams::default();
+        let params = DuplicatesParams {
+            threshold: values.real("threshold")?,
+            neighbours: values.whole("neighbours")?.unwrap_or(usual.neighbours),
+            indexes: values.text("index").split_whitespace().map(str::to_owned).collect(),
+            ..usual
+        };
+        params.check(question.metric, question.dim)?;
+        Ok(Box::new(move |context, monitor| {
+            let params = DuplicatesParams { docs: context.lab.folder().to_owned(), ..params };
+            Ok(studies::duplicates::finding(&duplicates::run(&params, &context.options, monitor)?))
         }))
     },
 };

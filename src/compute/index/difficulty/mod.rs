@@ -54,7 +54,7 @@ impl Measure {
     pub fn axis_label(self) -> &'static str {
         match self {
             Self::Lid => "local intrinsic dimension",
-            Self::Contrast => "relative contrast: distance to all docs / to the k-th nearest",
+            Self::Contrast => "relative contrast: all docs / the k-th nearest",
             Self::Hubness => "hubness: how often its neighbours are neighbours of queries",
             Self::Centroid => "distance to the nearest training centroid",
         }

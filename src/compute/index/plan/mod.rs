@@ -437,7 +437,7 @@ impl Plan {
         };
         format!(
             "Measured here in {} on random samples of up to {} with {}, one build each, queries {asking}, building on \
-             {}{beyond}. Times of single builds differ by some 10 % from run to run, and so do the break-evens.",
+             {}{beyond}. Every time is of a single build, so break-evens move from run to run as times do.",
             duration(facts.secs),
             counted(facts.docs, "doc", "docs"),
             counted(facts.queries, "query", "queries"),
