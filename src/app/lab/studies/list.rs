@@ -202,7 +202,7 @@ pub const DUPLICATES: Study = Study {
     subject: Subject::Session,
     fields: &[
         text("threshold", "Threshold", "", "0.95", "Least similarity of a pair; under euclidean the largest distance"),
-        long("index", "Indexes", "", "Indexes to ask the same, separated by spaces; none if empty"),
+        long("index", "Indexes", "none", "Indexes to ask the same, separated by spaces; none if empty"),
         text("neighbours", "Neighbours", "10", "10", "Other docs that an index is asked for, doc by doc"),
     ],
     prepare: |values, question| {
