@@ -71,6 +71,9 @@ pub struct Job {
     /// Whether it answers what it is asked ([`Ask`]), a line each, instead of searching as [`Job::searches`] says.
     #[serde(default)]
     pub converses: bool,
+    /// The way into a server, of candidates that need one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Access>,
 }
 
 /// What a child can be asked about its index. Numbers go to a file, little-endian, 4 bytes each, row after row.
@@ -95,9 +98,6 @@ pub enum Ask {
     /// How far apart pairs of a query and a doc are by their hashes: in how many they differ, and at how many probes they
     /// meet, [`NONE`] if never.
     Apart { pairs: Vec<(u32, u32)>, path: PathBuf },
-    /// The way into a server, of candidates that need one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server: Option<Access>,
 }
 
 /// What a child tells.

@@ -216,7 +216,7 @@ pub const DUPLICATES: Study = Study {
         params.check(question.metric, question.dim)?;
         Ok(Box::new(move |context, monitor| {
             let params = DuplicatesParams { docs: context.lab.folder().to_owned(), ..params };
-            Ok(studies::duplicates::finding(&duplicates::run(&params, &context.options, monitor)?))
+            Ok(studies::duplicates::finding(duplicates::run(&params, &context.options, monitor)?))
         }))
     },
 };

@@ -8,15 +8,8 @@ use crate::job::Monitor;
 use crate::video::finding::Finding;
 
 /// All of them, in the order of their names on screen.
-pub const STUDIES: &[Study] = &[
-    list::WHY,
-    list::RANKS,
-    list::DIFFICULTY,
-    list::CELLS,
-    list::PLANNER,
-    list::SERVING,
-    list::DUPLICATES,
-];
+pub const STUDIES: &[Study] =
+    &[list::WHY, list::RANKS, list::DIFFICULTY, list::CELLS, list::PLANNER, list::SERVING, list::DUPLICATES];
 
 /// A study as the window offers it.
 pub struct Study {

@@ -99,6 +99,7 @@ impl Judge<'_> {
             memory_bytes: options.memory_bytes,
             save: None,
             scratch: folder.path().join("index.part"),
+            converses: false,
             server: candidate.server().map(Access::once).transpose()?,
         };
         let exact = self.pairs_in(self.nearest);

@@ -248,6 +248,11 @@ impl Measuring<'_> {
                     Kind::Codes
                 }
             }
+            Engine::Redis { .. } => Kind::Closed(
+                "A server does not tell what it looked at. Compare its runs: what truth=1 loses, too, is lost by quantisation; \
+                 what only a larger efSearch finds, the graph did not reach."
+                    .to_owned(),
+            ),
             Engine::FaissFile { path } => match kind_of_file(path).as_str() {
                 "IxHe" | "IxHE" => Kind::Hash,
                 // Flat; product, scalar and additive quantisers, with fast scan and without; refined ones of any of these.
