@@ -120,7 +120,8 @@ impl Judge<'_> {
                         });
                     }
                 }
-                Event::Progress { .. } | Event::Failed { .. } => {}
+                // The others tell of failures and of what only conversations have.
+                _ => {}
             }
             Ok(())
         })?;
