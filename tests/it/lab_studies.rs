@@ -168,6 +168,7 @@ fn a_study_is_made_and_its_rows_lead_to_queries_and_docs() {
     assert!(window.sees("Ranks: expected 1 to 8"));
     send(&mut window, LabCommand::Study(StudyCommand::Start));
     assert_eq!(window.app().lab().study_counts().1, None, "nothing was made of wrong values");
+    window.click("Dismiss");
     window.type_into("Ranks (ranks)", "7");
     window.click("Look at ranks");
     assert_eq!(window.app().lab().study_counts().1, Some(7), "{:?}", window.app().latest_notice());
@@ -252,6 +253,7 @@ fn ranges_choose_queries_and_esc_ends_the_group() {
     window.click("Look at ranks");
     send(&mut window, LabCommand::AskRange);
     assert!(window.app().latest_notice().unwrap_or_default().contains("nothing to choose queries by"));
+    window.click("Dismiss");
     window.click("Recall");
     assert!(window.sees("Recall: Ranks of hyperplane"));
 
@@ -267,7 +269,8 @@ fn ranges_choose_queries_and_esc_ends_the_group() {
         .filter(|&query| judged.recall_of(query, 8) <= 0.5)
         .fold((0, 0), |(lost, all), query| (lost + judged.lost_of(&lab.truth, query).len(), all + 8));
     window.click("Scores");
-    assert!(window.sees(&format!("{expected} chosen queries: {lost} of {all} exact neighbours lost")));
+    let told = format!("{expected} chosen queries: {lost} of {all} exact neighbours lost");
+    assert!(window.sees(&told), "{told}");
     window.click("All queries");
     assert!(window.sees("lost scores: all 60 queries"));
     window.click("Group");

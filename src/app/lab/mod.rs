@@ -109,7 +109,9 @@ pub fn show(app: &mut App, ui: &mut egui::Ui) {
             empty(app, ui);
             return;
         }
-        let height = (ui.available_height() * 0.56 - 36.0).max(260.0);
+        // The fields of a study stand above its picture.
+        let share = if app.lab.state.tab == Tab::Studies { 0.63 } else { 0.56 };
+        let height = (ui.available_height() * share - 36.0).max(260.0);
         tabs(app, ui);
         group::chip(app, ui);
         ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| {

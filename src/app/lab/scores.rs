@@ -93,13 +93,16 @@ fn controls(app: &mut App, ui: &mut egui::Ui, scores: &Scores) {
         Shows::Frame => format!("frame {} of {}", count(index + 1), count(frames)),
     };
     let mut wanted = index + 1;
-    // Room for the label and the last button.
-    ui.spacing_mut().slider_width = (ui.available_width() - 268.0).max(40.0);
+    // The last button comes first, then the label.
+    let has_label = ui.available_width() >= 262.0;
+    ui.spacing_mut().slider_width = (ui.available_width() - if has_label { 268.0 } else { 150.0 }).max(40.0);
     let slider = egui::Slider::new(&mut wanted, 1..=frames).show_value(false);
     if ui.add_enabled(frames > 1, slider).on_hover_text("Queries that are shown").changed() {
         app.commands.push(Command::Lab(LabCommand::ShowFrame(wanted - 1)));
     }
-    ui.label(RichText::new(label).color(app.theme.ink_soft));
+    if has_label {
+        ui.label(RichText::new(label).color(app.theme.ink_soft));
+    }
     ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
         let hint = "Those that lost scores in a range; or drag over the scores";
         if ui.button("Choose queries…").on_hover_text(hint).clicked() {

@@ -18,7 +18,9 @@ const ROW_HEIGHT: f32 = 24.0;
 pub fn show(app: &mut App, ui: &mut egui::Ui) -> bool {
     let Some(found) = app.lab.state.studies.finding().cloned() else { return false };
     heading(ui, &app.theme, "FINDING");
-    let most = ui.available_height() * 0.4;
+    // Less of it where a row or a query is looked at.
+    let is_deeper = app.lab.state.studies.listed.is_some() || app.lab.state.has_detail();
+    let most = ui.available_height() * if is_deeper { 0.28 } else { 0.45 };
     egui::ScrollArea::vertical().id_salt("finding notes").max_height(most).auto_shrink([false, true]).show(ui, |ui| {
         let title = RichText::new(&found.finding.title).family(theme::medium());
         ui.add(egui::Label::new(title).wrap().selectable(true));

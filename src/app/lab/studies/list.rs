@@ -24,9 +24,9 @@ const fn text(
     Field { name, label, default, hint, kind: Kind::Text(empty) }
 }
 
-/// A field for more than that.
-const fn long(name: &'static str, label: &'static str, default: &'static str, hint: &'static str) -> Field {
-    Field { name, label, default, hint, kind: Kind::Long("") }
+/// An empty field for more than that.
+const fn long(name: &'static str, label: &'static str, empty: &'static str, hint: &'static str) -> Field {
+    Field { name, label, default: "", hint, kind: Kind::Long(empty) }
 }
 
 /// Cells of k-means.
@@ -170,7 +170,7 @@ pub const PLANNER: Study = Study {
             kind: Kind::Choice(&["one by one", "all at once"]),
         },
         text("budget-secs", "Seconds", "60", "60", "Seconds that measuring may take"),
-        long("index", "Indexes", "", "Choose among these only, separated by spaces; every family if empty"),
+        long("index", "Indexes", "every family", "Choose among these only, separated by spaces; every family if empty"),
     ],
     prepare: |values, question| {
         let usual = PlanParams::default();
@@ -202,7 +202,7 @@ pub const DUPLICATES: Study = Study {
     subject: Subject::Session,
     fields: &[
         text("threshold", "Threshold", "", "0.95", "Least similarity of a pair; under euclidean the largest distance"),
-        long("index", "Indexes", "", "Indexes to ask the same, separated by spaces; none if empty"),
+        long("index", "Indexes", "none", "Indexes to ask the same, separated by spaces; none if empty"),
         text("neighbours", "Neighbours", "10", "10", "Other docs that an index is asked for, doc by doc"),
     ],
     prepare: |values, question| {
@@ -229,7 +229,12 @@ pub const SERVING: Study = Study {
     action: "Build and simulate",
     subject: Subject::Session,
     fields: &[
-        long("index", "Index", "", "The index of every part, with one value of each parameter; a usual one if empty"),
+        long(
+            "index",
+            "Index",
+            "a usual one",
+            "The index of every part, with one value of each parameter; a usual one if empty",
+        ),
         Field {
             name: "scheme",
             label: "Schemes",
