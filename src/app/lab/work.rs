@@ -283,6 +283,9 @@ pub fn read_doc(lab: &Lab, doc: u32, texts: &TextCache, monitor: &Monitor) -> Re
     Ok(DocText { doc, text })
 }
 
+/// What a study found, which part of it, and the range that stands out in its picture.
+pub type FoundPart = (Arc<Found>, Kept, Option<(f64, f64)>);
+
 /// What there is to save.
 pub struct Keepsake {
     pub opened: Arc<Opened>,
@@ -292,8 +295,7 @@ pub struct Keepsake {
     /// Whether those of the group are shown; the frame that is shown.
     pub shows_group: bool,
     pub place: Option<usize>,
-    /// What a study found, which part of it, and the range that stands out in its picture.
-    pub found: Option<(Arc<Found>, Kept, Option<(f64, f64)>)>,
+    pub found: Option<FoundPart>,
     pub queries: Option<Arc<QueryList>>,
     pub rate: FrameRate,
 }
