@@ -85,7 +85,8 @@ fn main() {
 /// Compiles `files`, or takes what was compiled of them with the same compiler and flags before: it takes minutes, and what
 /// changes is the shim.
 fn compile_once(build: &cc::Build, files: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
-    let command = format!("{:?} {files:?}", build.get_compiler().to_command());
+    let compiler = build.get_compiler();
+    let command = format!("{} {:?} {files:?}", compiler.path().display(), compiler.args());
     let stamp = folder.join(format!("compiled-{}", files.len()));
     let known = std::fs::read_to_string(&stamp).unwrap_or_default();
     let mut lines = known.lines();
