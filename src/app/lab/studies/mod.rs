@@ -53,7 +53,7 @@ fn empty(app: &App, ui: &mut egui::Ui) {
             ui.label(RichText::new("Looking…").heading().color(app.theme.ink_soft));
             return;
         }
-        ui.set_max_width(520.0);
+        ui.set_max_width(ui.available_width().min(520.0));
         ui.add(egui::Label::new(RichText::new(studies.study().about).color(app.theme.ink_soft)).wrap());
     });
 }
