@@ -396,7 +396,7 @@ mod faiss {
         let mut random = Random::new(1);
         // Clusters in random places, docs in random order among them.
         let centres = random.values(20 * 8);
-        let mut near = |random: &mut Random| -> Vec<f32> {
+        let near = |random: &mut Random| -> Vec<f32> {
             let centre = (random.bits() % 20) as usize;
             (0..8).map(|place| 10.0 * centres[centre * 8 + place] + random.value()).collect()
         };

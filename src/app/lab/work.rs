@@ -283,6 +283,9 @@ pub fn read_doc(lab: &Lab, doc: u32, texts: &TextCache, monitor: &Monitor) -> Re
     Ok(DocText { doc, text })
 }
 
+/// What a study found, which part of it, and the range that stands out in its picture.
+pub type FoundPart = (Arc<Found>, Kept, Option<(f64, f64)>);
+
 /// What there is to save.
 pub struct Keepsake {
     pub opened: Arc<Opened>,

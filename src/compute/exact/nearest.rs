@@ -120,7 +120,7 @@ impl Nearest {
 
     /// Entries to score next stand first; how many there are. With `likely`, only those that are likely among the k
     /// nearest: once they are scored the floor is exact, and fewer of the others matter.
-    fn to_score(&mut self, likely: bool) -> usize {
+    fn prepare_scoring(&mut self, likely: bool) -> usize {
         if !likely || self.scored.len() >= self.top_k {
             self.drop_hopeless();
             return if likely { 0 } else { self.entries.len() };
@@ -145,7 +145,7 @@ impl Nearest {
 
     /// Scores what is not scored yet and keeps the k nearest. Returns how many were scored.
     pub fn decide(&mut self, scorer: &impl Scorer) -> usize {
-        let count = self.to_score(false);
+        let count = self.prepare_scoring(false);
         for place in 0..count {
             let doc = self.entries[place].doc;
             self.scored.push((scorer.score(doc), doc));
@@ -298,7 +298,7 @@ fn decide_together<S: Scorer>(
 impl Sorted {
     fn of(nearest: &mut [Nearest], likely: bool, num_docs: usize) -> Self {
         let docs_together = num_docs.div_ceil(GROUPS).max(1);
-        let counts: Vec<u32> = nearest.iter_mut().map(|nearest| nearest.to_score(likely) as u32).collect();
+        let counts: Vec<u32> = nearest.iter_mut().map(|nearest| nearest.prepare_scoring(likely) as u32).collect();
         let mut unsorted = Vec::with_capacity(counts.iter().map(|&count| count as usize).sum());
         for (query, (nearest, &count)) in (0..).zip(nearest.iter().zip(&counts)) {
             unsorted.extend(nearest.first(count as usize).map(|doc| Wanted { doc, query }));

@@ -182,7 +182,9 @@ mod tests {
         // No process has this number: the system's largest is 2²².
         let left = session.path().join(format!("{SCRATCH}4999999-abc"));
         let living = session.path().join(format!("{SCRATCH}{}-abc", std::process::id()));
-        [&left, &living].map(|path| fs::create_dir(path).expect("made"));
+        for path in [&left, &living] {
+            fs::create_dir(path).expect("made");
+        }
         fs::write(left.join("answer"), "torn").expect("written");
         let scratch = Scratch::new(session.path()).expect("made");
         fs::write(scratch.path("answer"), "whole").expect("written");

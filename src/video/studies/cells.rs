@@ -452,11 +452,12 @@ impl SpreadPicture {
         }
     }
 
-    /// Names beside the bubbles that weigh most, where there is room.
-    fn names(&self, sheet: &mut Sheet, panel: &Panel, most: usize) {
+    /// Names beside the bubbles that weigh most, chosen ones if some are, where there is room.
+    fn names(&self, sheet: &mut Sheet, panel: &Panel, most: usize, is_left_out: &dyn Fn(&Bubble) -> bool) {
         let (unit, inks) = (sheet.unit, sheet.inks);
         let mut taken: Vec<[f32; 4]> = Vec::new();
-        for bubble in self.bubbles.iter().filter(|bubble| bubble.weight > 0).take(NAMED) {
+        let named = self.bubbles.iter().filter(|bubble| bubble.weight > 0 && !is_left_out(bubble));
+        for bubble in named.take(NAMED) {
             let (x, y) = (panel.x(bubble.spread), panel.y((bubble.docs as f64).log10()));
             let width = fonts::width(Face::Regular, 17.0 * unit, &bubble.name);
             let (gap, height) = (radius(bubble.weight, most) * unit + 4.0 * unit, 22.0 * unit);
@@ -472,7 +473,7 @@ impl SpreadPicture {
                         .all(|other| right < other[0] || left > other[2] || bottom < other[1] || top > other[3])
             };
             let Some((left, top)) = corners.into_iter().find(is_free) else { continue };
-            taken.push([left, top, left + width, top + height]);
+            taken.push([left - gap, top, left + width + gap, top + height]);
             // A ground, so that the name can be read over other bubbles.
             sheet.rect(left - 2.0 * unit, top, width + 4.0 * unit, height, inks.paper);
             let baseline = top + 17.0 * unit;
@@ -516,11 +517,11 @@ impl Drawing for SpreadPicture {
         // Large ones first, so that small ones are seen before them.
         let mut order: Vec<&Bubble> = self.bubbles.iter().collect();
         order.sort_by_key(|bubble| std::cmp::Reverse(bubble.weight));
+        let is_left_out = |bubble: &Bubble| chosen.is_some_and(|(from, to)| !(from..=to).contains(&bubble.spread));
         for bubble in order {
             let (x, y) = (panel.x(bubble.spread), panel.y((bubble.docs as f64).log10()));
             let radius = radius(bubble.weight, most) * unit;
-            let is_left_out = chosen.is_some_and(|(from, to)| !(from..=to).contains(&bubble.spread));
-            let fill = match (is_left_out, bubble.is_worse, bubble.has_queries) {
+            let fill = match (is_left_out(bubble), bubble.is_worse, bubble.has_queries) {
                 (true, ..) => inks.rule,
                 (false, true, _) => inks.attention,
                 (false, false, true) => inks.exact,
@@ -530,7 +531,7 @@ impl Drawing for SpreadPicture {
             let border = inks.paper;
             sheet.items.push(Item::Card { x: x - radius, y: y - radius, width, height, radius, fill, border });
         }
-        self.names(&mut sheet, &panel, most);
+        self.names(&mut sheet, &panel, most, &is_left_out);
         if self.has_run {
             let names = [
                 (inks.attention, "band below the recall of all"),

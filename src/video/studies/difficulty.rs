@@ -192,10 +192,11 @@ fn notes(difficulty: &Difficulty) -> Vec<String> {
     for measure in Measure::ALL {
         let tenths = difficulty.tenths(measure);
         if let (Some(correlation), [lowest, .., highest]) = (difficulty.correlation(measure), tenths) {
-            let meaning = match (correlation.may_be_none(), correlation.rho < 0.0) {
+            let meaning = match (correlation.may_be_none(), correlation.rho) {
                 (true, _) => "nothing beyond chance",
-                (_, true) => "the higher, the more is lost",
-                (_, false) => "the lower, the more is lost",
+                (_, -0.1..0.1) => "which explains next to nothing",
+                (_, ..0.0) => "the higher, the more is lost",
+                _ => "the lower, the more is lost",
             };
             let text = format!(
                 "Recall and {}: {}, {meaning}; recall is {:.4} in the lowest group of queries and {:.4} in the highest.",
@@ -401,7 +402,9 @@ impl Drawing for MeasurePicture {
         let mut sheet = canvas.sheet();
         let (unit, inks) = (canvas.unit, canvas.look.inks());
         let (counted, recalled) = self.panels(canvas);
-        heading(&mut sheet, recalled.left, &self.title, &self.below_title(chosen));
+        let below = self.below_title(chosen);
+        heading(&mut sheet, recalled.left, &self.title, &below);
+        self.explain(&mut sheet, &recalled, &below);
         let step = (self.x.1 - self.x.0) / COLUMNS as f64;
         for (column, &queries) in self.counts.iter().enumerate().filter(|(_, queries)| **queries > 0) {
             let from = self.x.0 + column as f64 * step;
@@ -479,16 +482,19 @@ impl MeasurePicture {
             let (fill, border) = (inks.attention, inks.paper);
             sheet.items.push(Item::Card { x: x - radius, y: y - radius, width, height, radius, fill, border });
         }
+    }
+
+    /// What is drawn, at the right of the line `below` the title, where there is room for it.
+    fn explain(&self, sheet: &mut Sheet, panel: &Panel, below: &str) {
+        let (unit, inks) = (sheet.unit, sheet.inks);
         let told = format!(
-            "dots: mean of each {} with its band · darker: more queries",
-            if self.tenths.len() == TENTHS { "tenth of the queries" } else { "group of queries" }
+            "dots: mean of each {} with band · darker: more queries",
+            if self.tenths.len() == TENTHS { "tenth" } else { "group" }
         );
-        // Beside the name of the axis, where there is room.
-        let taken = fonts::width(Face::Regular, 22.0 * unit, self.measure.axis_label()) / 2.0;
-        let room = (panel.right - panel.left) / 2.0 - taken - 24.0 * unit;
-        if fonts::width(Face::Regular, 18.0 * unit, &told) <= room {
-            let (x, y) = (panel.right, panel.bottom + 60.0 * unit);
-            sheet.text(x, y, 18.0, Face::Regular, Align::Right, inks.ink_soft, told);
+        let [taken, wanted] = [below, &told].map(|text| fonts::width(Face::Regular, 20.0 * unit, text));
+        if taken + wanted + 40.0 * unit <= panel.right - panel.left {
+            let (x, y) = (panel.right, 80.0 * unit);
+            sheet.text(x, y, 20.0, Face::Regular, Align::Right, inks.ink_soft, told);
         }
     }
 }
