@@ -11,6 +11,7 @@ use super::super::work::Slot;
 use super::command::LabCommand;
 use super::group::{Axis, Group, RangeForm};
 use super::state::{Form, Part, Shows, State};
+use super::studies::Found;
 use super::work::{self, Keepsake, Opened};
 use crate::compute::error::Error;
 use crate::compute::exact::ScoreParams;
@@ -215,15 +216,16 @@ impl App {
                 if let (Some(form), Some(opened)) = (state.save.take(), state.opened.clone()) {
                     let scores = state.scores.clone();
                     let found = state.studies.finding().cloned().zip(state.kept(form.what));
-                    let group = state.group.as_ref().zip(found.as_ref());
-                    let chosen = group.and_then(|(group, (found, _))| group.range_on(found, state.studies.picture));
+                    let range = |found: &Arc<Found>| state.group.as_ref()?.range_on(found, state.studies.picture);
                     let kept = Keepsake {
                         opened,
                         line: state.current,
                         shows_group: state.shows == Shows::Group,
                         place: scores.as_ref().and_then(|shown| state.in_sight(shown).1),
-                        found,
-                        chosen,
+                        found: found.map(|(found, part)| {
+                            let range = range(&found);
+                            (found, part, range)
+                        }),
                         scores,
                         queries: state.queries.clone(),
                         rate: FrameRate::new(self.settings.frames_per_second).unwrap_or_default(),

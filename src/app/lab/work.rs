@@ -295,10 +295,7 @@ pub struct Keepsake {
     /// Whether those of the group are shown; the frame that is shown.
     pub shows_group: bool,
     pub place: Option<usize>,
-    /// What a study found, and which part of it is saved.
-    pub found: Option<(Arc<Found>, Kept)>,
-    /// The range that stands out in its picture.
-    pub chosen: Option<(f64, f64)>,
+    pub found: Option<FoundPart>,
     pub queries: Option<Arc<QueryList>>,
     pub rate: FrameRate,
 }
@@ -340,8 +337,8 @@ pub fn save(form: &SaveForm<Part>, kept: &Keepsake, monitor: &Monitor) -> Result
             }
         }
         Part::StudyPicture | Part::StudyTable | Part::StudyNotes => {
-            let (found, part) = kept.found.as_ref().ok_or_else(nothing)?;
-            keep(found, *part, kept.chosen, &path)?;
+            let (found, part, chosen) = kept.found.as_ref().ok_or_else(nothing)?;
+            keep(found, *part, *chosen, &path)?;
         }
     }
     Ok(Saved::Done(format!("Written: {}", path.display())))

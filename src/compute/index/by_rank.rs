@@ -135,8 +135,7 @@ impl Cells {
             }
             let found = &judged.scores[query * judged.k..][..deepest];
             for (rank, (&exact, &score)) in truth.scores_of(query).iter().zip(found).enumerate() {
-                let has_no_unit = relative && exact == 0.0;
-                if !score.is_nan() && !has_no_unit {
+                if !score.is_nan() && (!relative || exact != 0.0) {
                     let unit = if relative { exact.abs() } else { 1.0 };
                     gaps[query * width + rank / together] += judged.gap(exact, score) / unit;
                     seen[query * width + rank / together] += 1.0;
