@@ -242,10 +242,7 @@ pub fn scores_scene(scores: &Scores, place: Option<usize>, canvas: Canvas) -> Sc
     if scores.beside.is_some() {
         names.push((inks.band, "exact, all queries"));
     }
-    // Beside what was lost in words, or below where both have no room in one line.
-    let needed = fonts::width(Face::Regular, 20.0 * unit, &told) + legend_width(unit, &names);
-    let baseline = if needed > panel.right - panel.left { 108.0 } else { 80.0 };
-    legend(&mut sheet, panel.right, baseline * unit, &names);
+    legend_beside(&mut sheet, &panel, &told, &names);
     let ranks = scores.lost_by_rank.len();
     let across = (width - left - 40.0 * unit) / 2.0;
     let gaps: Vec<f64> = scores.gap_by_rank.iter().map(|gap| gap.unwrap_or(0.0)).collect();
@@ -308,9 +305,13 @@ fn outline(panel: &Panel, frame: &Frame, part: &Histogram, scores: &Scores) -> V
     points
 }
 
-/// Pixels that a legend takes, with some before it.
-fn legend_width(unit: f32, names: &[(Color, &str)]) -> f32 {
-    names.iter().map(|(_, name)| fonts::width(Face::Regular, 20.0 * unit, name) + 48.0 * unit).sum()
+/// Names of colours at the right of the second line of a heading, `told`, or below it where both have no room in one line.
+pub(super) fn legend_beside(sheet: &mut Sheet, panel: &Panel, told: &str, names: &[(Color, &str)]) {
+    let unit = sheet.unit;
+    let width = |text: &str| fonts::width(Face::Regular, 20.0 * unit, text);
+    let needed = width(told) + names.iter().map(|(_, name)| width(name) + 48.0 * unit).sum::<f32>();
+    let baseline = if needed > panel.right - panel.left { 108.0 } else { 80.0 };
+    legend(sheet, panel.right, baseline * unit, names);
 }
 
 /// Names of colours, ending at `right`.

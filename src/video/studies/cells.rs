@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::finding::{Drawing, Finding, Link, Picture};
 use super::super::fonts::{self, Face};
-use super::super::lab::{heading, legend};
+use super::super::lab::{heading, legend_beside};
 use super::super::panel::{Canvas, Panel};
 use super::super::scene::{Align, Item, Scene, Sheet, fixed, ticks};
 use super::{banded, capital};
@@ -328,7 +328,8 @@ impl Drawing for RecallPicture {
         let mut sheet = canvas.sheet();
         let (unit, inks) = (canvas.unit, canvas.look.inks());
         let (recalled, gaps) = self.panels(canvas);
-        heading(&mut sheet, recalled.left, &self.title, &self.below_title(chosen));
+        let below = self.below_title(chosen);
+        heading(&mut sheet, recalled.left, &self.title, &below);
         sheet.panel_axes(&recalled, ("", &format!("recall@{}", count(self.k))), (0, 5), false);
         let wanted = (((gaps.right - gaps.left) / (150.0 * unit)) as usize).clamp(2, 12);
         sheet.panel_axes(&gaps, ("queries, in cells sorted by recall", "mean gap"), (wanted, 3), true);
@@ -365,7 +366,7 @@ impl Drawing for RecallPicture {
         }
         let y = recalled.y(self.recall.mean).round();
         sheet.rect(recalled.left, y, recalled.right - recalled.left, (2.0 * unit).max(1.0).round(), inks.exact);
-        legend(&mut sheet, recalled.right, 80.0 * unit, &[(inks.band, "lost"), (inks.exact, "all queries")]);
+        legend_beside(&mut sheet, &recalled, &below, &[(inks.band, "lost"), (inks.exact, "all queries")]);
         canvas.scene(sheet)
     }
 
@@ -538,7 +539,7 @@ impl Drawing for SpreadPicture {
                 (inks.exact, "other cells"),
                 (inks.rule_strong, "no queries"),
             ];
-            legend(&mut sheet, panel.right, 80.0 * unit, &names);
+            legend_beside(&mut sheet, &panel, &below, &names);
         }
         canvas.scene(sheet)
     }

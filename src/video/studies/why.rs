@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::finding::{Drawing, Finding, Link, Picture};
 use super::super::fonts::{self, Face};
-use super::super::lab::{heading, legend};
+use super::super::lab::{heading, legend_beside};
 use super::super::palette::{Color, Inks};
 use super::super::panel::{Canvas, Panel};
 use super::super::scene::{Align, Item, Scene, Sheet, fixed, ticks};
@@ -435,7 +435,7 @@ impl Drawing for ByRank {
         sheet.panel_axes(&panel, ("rank of the exact neighbour", "% of queries"), (wanted, 5), true);
         let names: Vec<(Color, &str)> =
             self.reasons.iter().map(|(reason, _)| (ink(inks, *reason), reason.name())).collect();
-        legend(&mut sheet, panel.right, 80.0 * unit, &names);
+        legend_beside(&mut sheet, &panel, &below, &names);
         for rank in 0..self.k {
             let (from, to) = (panel.x(rank as f64 + 0.55), panel.x(rank as f64 + 1.45));
             let mut height = 0.0;

@@ -157,8 +157,8 @@ pub const PLANNER: Study = Study {
     action: "Measure and plan",
     subject: Subject::Session,
     fields: &[
-        text("for-docs", "Docs", "", "these", "Docs to plan for; more than there are is extrapolated"),
-        text("for-queries", "Queries", "", "these", "Queries that will be asked in all"),
+        text("for-docs", "Docs", "", "all", "Docs to plan for; more than there are is extrapolated"),
+        text("for-queries", "Queries", "", "all", "Queries that will be asked in all"),
         text("distinct", "Distinct", "", "all", "Different queries among them, whose answers can be kept"),
         text("for-memory", "Memory GB", "4", "4", "Memory to answer with"),
         text("recall", "Recall", "0.95", "0.95", "Recall to reach at the neighbours asked for"),

@@ -53,7 +53,7 @@ fn empty(app: &App, ui: &mut egui::Ui) {
             ui.label(RichText::new("Looking…").heading().color(app.theme.ink_soft));
             return;
         }
-        ui.set_max_width(520.0);
+        ui.set_max_width(ui.available_width().min(520.0));
         ui.add(egui::Label::new(RichText::new(studies.study().about).color(app.theme.ink_soft)).wrap());
     });
 }
@@ -68,22 +68,25 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
     let shown_of = studies.finding().and_then(|found| found.contestant.clone());
     let texts = &mut studies.texts[studies.chosen];
     let wrong = why_not.as_ref().and_then(|why| why.field);
+    let is_narrow = ui.available_width() < 560.0;
     ui.horizontal_wrapped(|ui| {
         for (field, text) in study.fields.iter().zip(texts.iter_mut()) {
             let ink = if wrong == Some(field.name) { theme.wrong } else { theme.ink };
             let label = RichText::new(field.label).color(ink);
             let name = format!("{} ({})", field.label, study.name);
             // The label and its field stay in one row.
-            let width = 7.5 * field.label.len() as f32 + 16.0 + field.kind.width();
+            let room = field.kind.width(is_narrow);
+            let body = egui::TextStyle::Body.resolve(ui.style());
+            let name_width = ui.painter().layout_no_wrap(field.label.to_owned(), body, ink).size().x;
+            let width = name_width + ui.spacing().item_spacing.x + room;
             ui.allocate_ui_with_layout(egui::vec2(width, 28.0), Layout::left_to_right(Align::Center), |ui| {
                 ui.label(label).on_hover_text(field.hint);
                 match field.kind {
                     Kind::Text(empty) | Kind::Long(empty) => {
-                        edit(ui, &name, empty, text, field.kind.width()).on_hover_text(field.hint);
+                        edit(ui, &name, empty, text, room).on_hover_text(field.hint);
                     }
                     Kind::Choice(choices) => {
-                        let combo =
-                            egui::ComboBox::from_id_salt(&name).width(field.kind.width()).selected_text(text.as_str());
+                        let combo = egui::ComboBox::from_id_salt(&name).width(room).selected_text(text.as_str());
                         let shown = combo.show_ui(ui, |ui| {
                             for choice in choices {
                                 ui.selectable_value(text, (*choice).to_owned(), *choice);

@@ -83,12 +83,24 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Width on screen.
-    pub fn width(self) -> f32 {
+    /// Width on screen, less of it where there is little room.
+    pub fn width(self, is_narrow: bool) -> f32 {
         match self {
-            Self::Text(_) => 64.0,
+            Self::Text(_) => {
+                if is_narrow {
+                    52.0
+                } else {
+                    64.0
+                }
+            }
             Self::Choice(_) => 104.0,
-            Self::Long(_) => 190.0,
+            Self::Long(_) => {
+                if is_narrow {
+                    150.0
+                } else {
+                    190.0
+                }
+            }
         }
     }
 }
