@@ -712,6 +712,7 @@ impl Pass<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::nearest::decide_all;
     use super::*;
     use crate::compute::kernels::scalar::dot_f64;
     use crate::compute::random::Random;
@@ -748,6 +749,8 @@ mod tests {
         let mut tile = Tile::new(query, &coding, 1);
         let scorer = |_: usize| DotScorer { file, query };
         tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
+        decide_all(&mut [tile.nearest.as_mut_slice()], file.rows(), |_, query| scorer(query), &Monitor::new())
+            .expect("decided");
         tile.nearest.remove(0).into_sorted(&scorer(0))[0].1
     }
 
