@@ -795,12 +795,13 @@ mod tests {
         let mut random = Random::new(11);
         let mut value = || (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 1.0;
         let mut docs: Vec<f32> = (0..96 * dim).map(|place| if place % dim < 8 { value() / 3.0 } else { 0.0 }).collect();
+        docs[40 * dim..41 * dim].fill(0.0);
         docs[40 * dim + 60] = 0.8;
         let (_folder, file) = file_of(&docs, dim);
         let (all, left_out) = Turn::leading(&docs, dim, 16, 0.5).expect("axes");
         assert!(left_out < 0.01);
         let turn = all.first(8).expect("leading axes");
-        let mut query: Vec<f32> = (0..dim).map(|place| if place < 8 { value() / 9.0 } else { 0.0 }).collect();
+        let mut query: Vec<f32> = (0..dim).map(|place| if place < 8 { value() / 3.0 } else { 0.0 }).collect();
         query[60] = 1.0;
         assert_eq!(nearest(&file, &query, turn.clone(), 1.0), 40);
         assert_ne!(nearest(&file, &query, turn, 0.3), 40, "a tighter bound loses it, and this test sees it");

@@ -196,6 +196,8 @@ fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor
     }
     let axes = &sample[..sample.len().min(AXES_DOCS * dim)];
     let Some((all, _)) = Turn::leading(axes, dim, most, MOST_LEFT_OUT) else { return Ok(None) };
+    // No more axes than docs in the sample.
+    let most = all.kept_dim(dim);
     monitor.check()?;
     let step = (dim / 48).next_multiple_of(WORD).max(WORD);
     let kept: Vec<usize> = (1..).map(|part| part * step).take_while(|kept| *kept <= most).collect();

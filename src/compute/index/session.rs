@@ -312,7 +312,15 @@ impl Lab {
     /// No such run, or several; says which there are.
     pub fn find_run(&self, index: &str, setting: Option<&str>, build: usize) -> Result<usize> {
         const TOLD: usize = 20;
-        let named = |run: &Run| run.info.candidate == index && run.info.build == build;
+        // As it is listed; as it was typed, without what is usual; or the beginning of a name.
+        let usual = Candidate::parse(index, self.arena.dim()).ok().map(|candidate| candidate.name);
+        let is_there = |name: &str| self.runs.iter().any(|run| run.info.candidate == name);
+        let whole = [Some(index.to_owned()), usual].into_iter().flatten().find(|name| is_there(name));
+        let begins = |name: &str| name.strip_prefix(index).is_some_and(|rest| rest.starts_with(':'));
+        let named = |run: &Run| {
+            let name = run.info.candidate.as_str();
+            run.info.build == build && whole.as_ref().map_or_else(|| begins(name), |whole| name == whole)
+        };
         let chosen = |run: &Run| setting.is_none_or(|setting| run.info.setting.to_string() == setting);
         let of_name: Vec<usize> = (0..self.runs.len()).filter(|&place| named(&self.runs[place])).collect();
         let fitting: Vec<usize> = of_name.iter().copied().filter(|&place| chosen(&self.runs[place])).collect();
