@@ -478,7 +478,9 @@ impl Lab {
             }
             let scratch = self.folder.join(RUNS_NAME).join("index.part");
             let searches = missing.iter().map(|info| (info.setting.clone(), self.path_of(info))).collect();
-            let job = Job { searches, ..self.job(&candidate.name, seed, options, scratch)? };
+            // The name has no password; what was typed may.
+            let server = candidate.server().map(|server| Access::of_session(server, &self.folder)).transpose()?;
+            let job = Job { searches, server, ..self.job(&candidate.name, seed, options, scratch)? };
             let mut built = None;
             let outcome = process::run(&options.program, &job, monitor, &mut |event| {
                 match event {
