@@ -324,24 +324,24 @@ mod faiss {
         assert_eq!(case.why(&lab, "ivf-flat:nlist=2", "nprobe=2").lost(), 0);
     }
 
-    /// Codes of one bit know two places: whatever is lost is lost by them, and nothing else helps.
+    /// Codes of three bits know eight places: whatever is lost is lost by them, and nothing else helps.
     #[test]
-    fn codes_of_one_bit_lose_by_quantisation() {
+    fn codes_of_three_bits_lose_by_quantisation() {
         let mut random = Random::new(5);
         let case = Case::new(&random.values(400), &random.values(20), 2, 5, Metric::Euclidean);
-        let lab = case.searched(&["faiss:PQ1x1np", "faiss:PQ1x1np,RFlat:k_factor_rf=1,4"]);
-        let why = case.why(&lab, "faiss:PQ1x1np", "");
+        let lab = case.searched(&["faiss:PQ1x3np", "faiss:PQ1x3np,RFlat:k_factor_rf=1,4"]);
+        let why = case.why(&lab, "faiss:PQ1x3np", "");
         assert!(why.lost() > 20, "{}", why.lost());
         assert_eq!(reasons(&why), [(Reason::Quantisation, why.lost())]);
         assert!(why.losses.iter().flatten().all(|loss| loss.needs.is_none()));
         // Re-ranked by whole vectors, all are found at the latest when all 200 docs are: 5 · 40.
-        let why = case.why(&lab, "faiss:PQ1x1np,RFlat", "k_factor_rf=4");
+        let why = case.why(&lab, "faiss:PQ1x3np,RFlat", "k_factor_rf=4");
         assert_eq!(reasons(&why), [(Reason::Quantisation, why.lost())]);
         let needs: Vec<u64> = why.needed(Reason::Quantisation, Knob::Reranked);
         assert!(needs.len() == why.lost() && needs.iter().all(|needs| [8, 16, 32, 40].contains(needs)), "{needs:?}");
         let before = &why.stages[0];
         assert_eq!(before.name, "codes alone, before re-ranking");
-        let alone = lost_by(&lab, "faiss:PQ1x1np,RFlat", "k_factor_rf=1").iter().map(Vec::len).sum::<usize>();
+        let alone = lost_by(&lab, "faiss:PQ1x3np,RFlat", "k_factor_rf=1").iter().map(Vec::len).sum::<usize>();
         assert!((before.recall.mean - (1.0 - alone as f64 / 50.0)).abs() < 1e-12);
         assert!(why.stages[1].regained.mean > 0.0, "re-ranking finds some of them");
     }
@@ -432,7 +432,7 @@ mod faiss {
     #[test]
     fn codes_of_lsh_mismatch() {
         let case = Case::random(1000, 10);
-        let lab = case.searched(&["lsh:bits=32"]);
+        let lab = case.searched(&["lsh:bits=16"]);
         let why = case.why(&lab, "lsh", "");
         assert_eq!(reasons(&why), [(Reason::HashMismatch, why.lost())]);
         assert!(why.lost() > 30);
