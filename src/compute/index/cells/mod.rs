@@ -1,5 +1,5 @@
-//! Cells of docs: those of an IVF index, trained by k-means of our own over the docs of a session ([`train`]), and what a
-//! contestant loses cell by cell ([`study`]).
+//! Cells of docs: those of an IVF index, trained by k-means of our own over the docs of a session (`train`), and what a
+//! contestant loses cell by cell (`study`).
 
 mod study;
 mod train;

@@ -33,7 +33,7 @@ pub struct Group {
     pub pairs: u64,
     /// The nearest two.
     pub tightest: Pair,
-    /// The farthest two, which only a chain of others may connect; `None` of more than [`MOST_MEASURED`] different docs.
+    /// The farthest two, which only a chain of others may connect; `None` of more than `MOST_MEASURED` different docs.
     pub loosest: Option<Pair>,
     /// Texts of the nearest two, where there are texts.
     pub texts: Option<[String; 2]>,

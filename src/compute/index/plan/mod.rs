@@ -1,7 +1,7 @@
 //! Which method pays when: brute force, scores computed beforehand, or an index of some family, for a number of docs and
 //! queries, a memory and a recall, from what they cost on this machine and data.
 //!
-//! [`measure`] runs every family on random samples of the docs, each size twice the one before, and takes the cheapest
+//! `measure` runs every family on random samples of the docs, each size twice the one before, and takes the cheapest
 //! setting that reaches the recall; [`costs`] tells how that grows with the docs, and which total is the least for how
 //! many queries; [`tree`] holds a decision tree of the field against it.
 
