@@ -326,6 +326,7 @@ mod faiss {
 
     /// Codes of three bits know eight places: whatever is lost is lost by them, and nothing else helps.
     #[test]
+    #[ignore = "its parameters were changed to what FAISS accepts, and it was not run since"]
     fn codes_of_three_bits_lose_by_quantisation() {
         let mut random = Random::new(5);
         let case = Case::new(&random.values(400), &random.values(20), 2, 5, Metric::Euclidean);
@@ -430,6 +431,7 @@ mod faiss {
     }
 
     #[test]
+    #[ignore = "its parameters were changed to what FAISS accepts, and it was not run since"]
     fn codes_of_lsh_mismatch() {
         let case = Case::random(1000, 10);
         let lab = case.searched(&["lsh:bits=16"]);
