@@ -44,18 +44,8 @@ impl Opened {
         let ks = usual_ks(lab.arena.top_k);
         let lines = lines(lab, &ks);
         let table = short_table(&lines, &ks);
-        let arena = &lab.arena;
-        let question = Question {
-            docs: arena.docs.path().to_owned(),
-            queries: arena.queries.path().to_owned(),
-            dim: arena.dim(),
-            num_docs: Some(arena.num_docs),
-            num_queries: Some(arena.num_queries),
-            top_k: arena.top_k,
-            metric: arena.metric,
-            memory_budget: crate::compute::exact::ScoreParams::DEFAULT_MEMORY,
-        };
-        let tradeoff = Tradeoff::of(title(arena), &lines, ks.last().copied().unwrap_or(1));
+        let question = lab.question();
+        let tradeoff = Tradeoff::of(title(&lab.arena), &lines, ks.last().copied().unwrap_or(1));
         Self { folder: lab.folder().to_owned(), question, lines, table, tradeoff, lab: None }
     }
 }
