@@ -1,4 +1,5 @@
-//! Where the C++ sources are that come with a package of the registry; included by the build scripts beside it.
+//! Where the C++ sources are that come with a package of the registry, and what was compiled of them already; included by
+//! the build scripts beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,4 +27,25 @@ fn ask(flags: &[&str]) -> Result<Vec<u8>, String> {
         .output()
         .map_err(|error| error.to_string())?;
     if told.status.success() { Ok(told.stdout) } else { Err(String::from_utf8_lossy(&told.stderr).into_owned()) }
+}
+
+/// Compiles `files` into `folder`, or takes what was compiled of them with the same compiler and flags before: it takes
+/// minutes, and cargo asks for it again whenever a build script or a file of ours is younger. The paths of the files must tell
+/// the version that they are of.
+pub fn compile_once(build: &cc::Build, files: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
+    let compiler = build.get_compiler();
+    let command = format!("{} {:?} {files:?}", compiler.path().display(), compiler.args());
+    let stamp = folder.join(format!("compiled-{}", files.len()));
+    let known = std::fs::read_to_string(&stamp).unwrap_or_default();
+    let mut lines = known.lines();
+    let objects = |lines: std::str::Lines<'_>| -> Vec<PathBuf> { lines.map(PathBuf::from).collect() };
+    if lines.next() == Some(&command) && lines.clone().all(|object| Path::new(object).is_file()) {
+        return objects(lines);
+    }
+    // It tells of what is whole, so it goes before anything is overwritten.
+    std::fs::remove_file(&stamp).ok();
+    let made = build.clone().files(files).compile_intermediates();
+    let list: Vec<String> = made.iter().map(|object| object.display().to_string()).collect();
+    std::fs::write(&stamp, format!("{command}\n{}\n", list.join("\n"))).expect("OUT_DIR can be written");
+    made
 }

@@ -19,8 +19,10 @@ fn main() {
     println!("cargo:rerun-if-env-changed=CXX");
     println!("cargo:rerun-if-env-changed=CXXFLAGS");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo tells where to build"));
-    unpack(&sources::package_folder("libduckdb-sys").join("duckdb.tar.gz"), &out);
-    let manifest = std::fs::File::open(out.join("duckdb/manifest.json")).expect("the archive has a manifest");
+    let package = sources::package_folder("libduckdb-sys");
+    let sources = out.join(package.file_name().expect("its name and version"));
+    unpack(&package.join("duckdb.tar.gz"), &sources);
+    let manifest = std::fs::File::open(sources.join("duckdb/manifest.json")).expect("the archive has a manifest");
     let manifest: serde_json::Value = serde_json::from_reader(manifest).expect("it is JSON");
     let parts = [&manifest["base"], &manifest["extensions"]["core_functions"]];
     let list = |name: &str| {
@@ -34,18 +36,20 @@ fn main() {
     build.cpp(true).std("c++11").warnings(false).flag_if_supported("-w");
     build.define("NDEBUG", None).define("DUCKDB_EXTENSION_CORE_FUNCTIONS_LINKED", "1");
     // It writes tables and answers questions about them: how fast it is built matters more than how fast it is.
-    build.opt_level(0).include(out.join("duckdb"));
-    build.includes(list("include_dirs").iter().map(|folder| out.join("duckdb").join(folder)));
+    build.opt_level(0).include(sources.join("duckdb"));
+    build.includes(list("include_dirs").iter().map(|folder| sources.join("duckdb").join(folder)));
     let (foreign, own): (Vec<String>, Vec<String>) =
         list("cpp_files").into_iter().partition(|file| file.contains("third_party"));
-    build.files(foreign.iter().map(|file| out.join(file)));
+    let mut paths: Vec<PathBuf> = foreign.iter().map(|file| sources.join(file)).collect();
     for (index, files) in own.chunks(FILES_AT_ONCE).enumerate() {
-        let together: String = files.iter().map(|file| format!("#include {:?}\n", out.join(file))).collect();
-        let path = out.join(format!("together_{index:02}.cpp"));
+        let together: String = files.iter().map(|file| format!("#include {:?}\n", sources.join(file))).collect();
+        let path = sources.join(format!("together_{index:02}.cpp"));
         std::fs::write(&path, together).expect("OUT_DIR can be written");
-        build.file(path);
+        paths.push(path);
     }
-    build.compile("duckdb");
+    build.out_dir(&out);
+    let objects = sources::compile_once(&build, &paths, &out);
+    build.objects(objects).compile("duckdb");
 }
 
 /// Unpacks DuckDB's sources.

@@ -74,32 +74,12 @@ fn main() {
         let hot = compiler(if is_release && !is_old { 3 } else { 1 });
         let mut objects = vec![];
         for (build, files) in [(&hot, &hot_files), (&compiler(1), &cold_files)] {
-            objects.extend(compile_once(build, files, &out.join(level)));
+            objects.extend(sources::compile_once(build, files, &out.join(level)));
         }
         let build = hot.clone();
         objects.extend(hot.clone().file("shim.cpp").compile_intermediates());
         link(&build, &objects, &library);
     }
-}
-
-/// Compiles `files`, or takes what was compiled of them with the same compiler and flags before: it takes minutes, and what
-/// changes is the shim.
-fn compile_once(build: &cc::Build, files: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
-    let compiler = build.get_compiler();
-    let command = format!("{} {:?} {files:?}", compiler.path().display(), compiler.args());
-    let stamp = folder.join(format!("compiled-{}", files.len()));
-    let known = std::fs::read_to_string(&stamp).unwrap_or_default();
-    let mut lines = known.lines();
-    let objects = |lines: std::str::Lines<'_>| -> Vec<PathBuf> { lines.map(PathBuf::from).collect() };
-    if lines.next() == Some(&command) && lines.clone().all(|object| Path::new(object).is_file()) {
-        return objects(lines);
-    }
-    // It tells of what is whole, so it goes before anything is overwritten.
-    std::fs::remove_file(&stamp).ok();
-    let made = build.clone().files(files).compile_intermediates();
-    let list: Vec<String> = made.iter().map(|object| object.display().to_string()).collect();
-    std::fs::write(&stamp, format!("{command}\n{}\n", list.join("\n"))).expect("OUT_DIR can be written");
-    made
 }
 
 /// The C++ files of the library itself, without those for GPUs, for Python and for users to include.

@@ -326,7 +326,6 @@ mod faiss {
 
     /// Codes of three bits know eight places: whatever is lost is lost by them, and nothing else helps.
     #[test]
-    #[ignore = "its parameters were changed to what FAISS accepts, and it was not run since"]
     fn codes_of_three_bits_lose_by_quantisation() {
         let mut random = Random::new(5);
         let case = Case::new(&random.values(400), &random.values(20), 2, 5, Metric::Euclidean);
@@ -431,7 +430,6 @@ mod faiss {
     }
 
     #[test]
-    #[ignore = "its parameters were changed to what FAISS accepts, and it was not run since"]
     fn codes_of_lsh_mismatch() {
         let case = Case::random(1000, 10);
         let lab = case.searched(&["lsh:bits=16"]);
@@ -497,8 +495,9 @@ mod faiss {
     #[test]
     fn a_graph_without_a_parameter_cannot_tell() {
         let case = Case::random(600, 10);
-        let lab = case.searched(&["faiss:NSG4,Flat"]);
-        let why = case.why(&lab, "faiss:NSG4,Flat", "");
+        // With a few links for each doc, FAISS may look for a free one for ever.
+        let lab = case.searched(&["faiss:NSG16,Flat"]);
+        let why = case.why(&lab, "faiss:NSG16,Flat", "");
         assert!(why.lost() > 0);
         assert!(why.totals.iter().all(|total| [Reason::Untold, Reason::BuiltAgain].contains(&total.reason)));
         assert!(why.untold.as_deref().is_some_and(|told| told.contains("no search parameter")), "{:?}", why.untold);
