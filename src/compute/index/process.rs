@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use super::Traits;
 use super::candidate::{Candidate, Engine};
-use super::redis::{LOADING, forget, left_behind};
+use super::redis::{forget, left_behind};
 use super::worker::{ARGUMENT, Ask, Built, Event, Job, MARK, cause_of_death};
 use crate::compute::error::{Error, Result};
 use crate::job::Monitor;
 
 /// How often it is asked whether the user cancelled.
 const PATIENCE: Duration = Duration::from_millis(30);
+/// How long the output of a child that is dead may take to end.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// What is kept of a child's error output.
 const LAST_WORDS: usize = 4096;
 
@@ -116,8 +118,8 @@ struct Running {
     stage: String,
     told: u64,
     failure: Option<Error>,
-    /// Whether it began to load something into a server.
-    is_loaded: bool,
+    /// Whether it may have loaded something into a server.
+    is_opened: bool,
 }
 
 impl Drop for Running {
@@ -175,8 +177,8 @@ impl Running {
         });
         let (program, words) = (program.to_owned(), Some(words));
         let (stage, told, failure) = (String::new(), 0, None);
-        let (job, is_loaded) = (job.clone(), false);
-        let mut started = Self { program, job, child, stdin, events, words, stage, told, failure, is_loaded };
+        let (job, is_opened) = (job.clone(), false);
+        let mut started = Self { program, job, child, stdin, events, words, stage, told, failure, is_opened };
         let line = serde_json::to_string(&started.job).map_err(|error| Error::Index { what: error.to_string() })?;
         started.tell(&line);
         Ok(started)
@@ -193,7 +195,6 @@ impl Running {
             monitor.check()?;
             match self.events.recv_timeout(PATIENCE) {
                 Ok(Event::Progress { label, detail, unit, done, total }) => {
-                    self.is_loaded |= label == LOADING;
                     let this = format!("{label} {detail} {total}");
                     if self.stage != this || done < self.told {
                         monitor.begin(&label, unit_of(&unit), total);
@@ -210,6 +211,7 @@ impl Running {
                     let what = if is_named { message } else { format!("{candidate}: {message}") };
                     self.failure = Some(if is_wrong_use { Error::IndexUse { what } } else { Error::Index { what } });
                 }
+                Ok(Event::Opened) => self.is_opened = true,
                 Ok(event) => return Ok(Some(event)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
@@ -232,7 +234,11 @@ impl Running {
     /// Ends it, and removes what it loaded into a server; what may be left there, in words.
     fn clean_up(&mut self) -> Option<String> {
         self.child.end();
-        let access = self.job.server.as_ref().filter(|_| std::mem::take(&mut self.is_loaded))?;
+        // What it said last may not have been heard yet, when it is cancelled.
+        while let Ok(event) = self.events.recv_timeout(FAREWELL) {
+            self.is_opened |= event == Event::Opened;
+        }
+        let access = self.job.server.as_ref().filter(|_| std::mem::take(&mut self.is_opened))?;
         let Ok(Candidate { engine: Engine::Redis { server, .. }, .. }) =
             Candidate::parse(&self.job.candidate, self.job.dim)
         else {

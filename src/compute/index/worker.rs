@@ -111,6 +111,8 @@ pub enum Event {
         done: u64,
         total: u64,
     },
+    /// It has its files or its server, and begins: from here on it may load something into that server.
+    Opened,
     Built(Built),
     /// The search of this index in [`Job::searches`] is done, and its files are written.
     Searched(usize, Searched),
@@ -238,6 +240,7 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
     monitor.begin("opening the index", "steps", 0);
     let before = own_memory();
     let mut index = open(&candidate.engine, &arena, job)?;
+    say(&Event::Opened);
     let started = Instant::now();
     index.use_threads(job.threads)?;
     index.train(arena.indexed(), &order, monitor)?;

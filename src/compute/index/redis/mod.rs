@@ -27,8 +27,6 @@ use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 use crate::job::Monitor;
 
-/// The stage in which a child loads docs.
-pub const LOADING: &str = "loading into Redis";
 /// Begins the name of every key.
 const PREFIX: &str = "knnscope";
 /// Of a session's folder: what its keys are called.
@@ -406,7 +404,7 @@ impl Index for VectorSet<'_> {
         self.docs = docs.count;
         // What a run of this session left that was killed together with its parent.
         self.link().one(redis::cmd("UNLINK").arg(&self.access.key))?;
-        monitor.begin(LOADING, "docs", docs.count as u64);
+        monitor.begin("loading into Redis", "docs", docs.count as u64);
         let at_once = (BYTES_AT_ONCE / (self.dim * 4)).clamp(1, DOCS_AT_ONCE);
         let several = |rows: &[u32]| -> Result<()> {
             self.look_at_memory()?;
