@@ -144,16 +144,6 @@ int64_t cells(const faiss::Index* index) {
     return ivf ? int64_t(ivf->nlist) : 0;
 }
 
-int32_t centroids(const faiss::Index* index, float* vectors) {
-    return guarded([&] {
-        const auto* ivf = faiss::ivflib::extract_index_ivf(index);
-        if (ivf->quantizer->d != index->d) {
-            throw faiss::FaissException("the cells are of another dim than the vectors");
-        }
-        ivf->quantizer->reconstruct_n(0, ivf->nlist, vectors);
-    });
-}
-
 // The `probes` nearest cells of each vector, as a search would probe them.
 int32_t cells_of(const faiss::Index* index, int64_t count, const float* vectors, int64_t probes, int64_t* found) {
     return guarded([&] {
@@ -206,7 +196,6 @@ struct Functions {
     void (*listen)(Listener);
     uint64_t (*distance_computations)();
     int64_t (*cells)(const faiss::Index*);
-    int32_t (*centroids)(const faiss::Index*, float*);
     int32_t (*cells_of)(const faiss::Index*, int64_t, const float*, int64_t, int64_t*);
     int32_t (*docs_cells)(const faiss::Index*, int64_t, int64_t*);
 };
@@ -220,7 +209,7 @@ const Functions functions = {
         0,
 #endif
         error_text, make, read, write, free_index, describe, train, add, search, set, use_threads, listen,
-        distance_computations, cells, centroids, cells_of, docs_cells,
+        distance_computations, cells, cells_of, docs_cells,
 };
 
 } // namespace

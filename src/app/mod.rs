@@ -278,6 +278,7 @@ impl eframe::App for App {
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         // What it loaded into a server is removed.
         self.lab.jobs.running.end(Duration::from_secs(3));
+        self.lab.jobs.studying.end(Duration::from_secs(3));
         if let Some(path) = &self.options.settings
             && self.settings != Settings::load(Some(path))
         {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use knnscope::compute::index::cells::{self, CellsParams};
+use knnscope::compute::index::choice::find_run;
 use knnscope::compute::index::difficulty::{self, DifficultyParams, Measure};
 use knnscope::compute::index::scores::Scores;
 use knnscope::compute::index::session::Lab;
@@ -132,7 +133,7 @@ fn check_finding(finding: &Finding) {
 fn cells_tell_what_is_lost_where() {
     let searched = Searched::new();
     let lab = searched.lab();
-    let place = lab.find_run("hyperplane:tables=3:hashes=7", Some("probes=1"), 0).expect("there");
+    let place = find_run(&lab, "hyperplane:tables=3:hashes=7", "probes=1", 0).expect("there");
     let all_lost: usize = (0..120).map(|query| lost(&lab, place, query)).sum();
     assert!(all_lost > 20, "something is lost: {all_lost}");
     let (csv, json, chart) = (searched.path("a.csv"), searched.path("a.json"), searched.path("a.svg"));
@@ -188,13 +189,13 @@ fn cells_tell_what_is_lost_where() {
         (vec!["--cells", "24", "--cell", "24"], "cell: expected a cell from 0 to 23, found 24"),
         (
             vec!["--index", "hnsw"],
-            "among: exact; hyperplane:tables=3:hashes=7 probes=0; hyperplane:tables=3:hashes=7 probes=1",
+            "a run of this session (exact, hyperplane:tables=3:hashes=7 probes=0, hyperplane:tables=3:hashes=7 probes=1)",
         ),
         (
             vec!["--index", "hyperplane:tables=3:hashes=7"],
-            "has several runs hyperplane:tables=3:hashes=7. Choose one by --setting",
+            "one run; name its setting (--setting): hyperplane:tables=3:hashes=7 probes=0, ",
         ),
-        (vec!["--index", "exact", "--build", "3"], "has no run exact (build 3)"),
+        (vec!["--index", "exact", "--build", "3"], "found exact build 3"),
         (vec!["--cells", "9", "--cell", "1", "--chart", text(&chart)], "expected a finding with pictures"),
     ] {
         let output = searched.study("cells", &flags);
@@ -207,7 +208,7 @@ fn cells_tell_what_is_lost_where() {
 fn cells_as_a_finding_are_linked_to_their_queries_and_docs() {
     let searched = Searched::new();
     let lab = searched.lab();
-    let run = &lab.runs[lab.find_run("hyperplane:tables=3:hashes=7", Some("probes=0"), 0).expect("there")];
+    let run = &lab.runs[find_run(&lab, "hyperplane:tables=3:hashes=7", "probes=0", 0).expect("there")];
     let params = CellsParams { cells: Some(30), ..CellsParams::default() };
     let study = cells::run(&lab, Some(run), &params, &Monitor::new()).expect("studied");
     let finding = studies::cells::finding(&study);
@@ -239,7 +240,7 @@ fn cells_as_a_finding_are_linked_to_their_queries_and_docs() {
 fn hard_queries_are_measured_grouped_and_told() {
     let searched = Searched::new();
     let lab = searched.lab();
-    let run = &lab.runs[lab.find_run("hyperplane:tables=3:hashes=7", Some("probes=1"), 0).expect("there")];
+    let run = &lab.runs[find_run(&lab, "hyperplane:tables=3:hashes=7", "probes=1", 0).expect("there")];
     let measured = difficulty::run(&lab, run, &DifficultyParams::default(), &Monitor::new()).expect("measured");
     check_finding(&studies::difficulty::finding(&measured));
     for measure in Measure::ALL {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use egui::{Key, Modifiers, pos2};
 use egui_kittest::kittest::Queryable;
 use knnscope::app::{Command, LabCommand, StudyCommand};
+use knnscope::compute::index::choice::find_run;
 use knnscope::compute::index::session::{Lab, Run};
 use knnscope::job::Monitor;
 use serde_json::Value;
@@ -50,7 +51,7 @@ impl Session {
 }
 
 fn run(lab: &Lab) -> &Run {
-    &lab.runs[lab.find_run(INDEX, Some(SETTING), 0).expect("there")]
+    &lab.runs[find_run(lab, INDEX, SETTING, 0).expect("there")]
 }
 
 /// Queries that lost the exact neighbour of a rank, from 0.
@@ -101,7 +102,7 @@ fn ranks_at_the_command_line_agree_with_recall() {
 
     for (flags, told) in [
         (&["--index", INDEX][..], "has several runs"),
-        (&["--index", "nothing"], "has no run nothing"),
+        (&["--index", "nothing"], "expected a run of this session"),
         (&["--index", INDEX, "--setting", SETTING, "--deepest", "9"], "deepest: expected 1 to 8"),
         (&["--index", INDEX, "--setting", SETTING, "--together", "0"], "together: expected 1 to 8"),
         (&["--index", INDEX, "--setting", SETTING, "--chart", "r.gif"], ".png or .svg"),

@@ -212,6 +212,21 @@ fn vector_sets_are_loaded_judged_and_removed_and_nothing_else_is_touched() {
     let mut expected = planted.map(str::to_owned);
     expected.sort();
     assert_eq!(server.keys(), expected);
+    // Why: what its exact scan loses, too, is lost by its codes; the rest by the graph.
+    let why = |quant: &str, setting: &str| {
+        let (session, json) = (data.path("lab"), data.path("why.json"));
+        let index = format!("{at}/0:quant={quant}:M=8:efConstruction=100");
+        let flags = ["--index", &index, "--setting", setting, "--json", text(&json), "--quiet"];
+        let mut command = command(&[&["index", "why", text(&session)], &flags[..]].concat());
+        let output = command.env("KNNSCOPE_REDIS_PASSWORD", PASSWORD).output().expect("started");
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::read_to_string(json).expect("written")
+    };
+    let (whole, codes) = (why("fp32", "efSearch=10"), why("bin", "truth=1"));
+    assert!(whole.contains("graph not reached") && !whole.contains("uantisation"), "{whole}");
+    assert!(codes.contains("uantisation") && !codes.contains("graph not reached"), "{codes}");
+    assert!(!whole.contains("cannot be told") && !codes.contains("cannot be told"));
+    assert_eq!(server.keys(), expected);
     for key in planted {
         assert_eq!(server.ask(&["GET", key]), "$4\r\nmine");
     }

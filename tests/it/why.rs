@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use knnscope::compute::Error;
+use knnscope::compute::index::NONE;
 use knnscope::compute::index::candidate::Candidate;
+use knnscope::compute::index::choice::find_run;
+use knnscope::compute::index::judge::Judged;
 use knnscope::compute::index::session::{Lab, Options};
 use knnscope::compute::index::truth::Question;
 use knnscope::compute::index::why::{self, Knob, Loss, Reason, Why, WhyParams};
@@ -70,7 +73,7 @@ impl Case {
     }
 
     fn why(&self, lab: &Lab, index: &str, setting: &str) -> Why {
-        let place = why::find(lab, index, setting, 0).expect(index);
+        let place = find_run(lab, index, setting, 0).expect(index);
         let why = why::run(lab, &lab.runs[place], &WhyParams::default(), &self.options(), &Monitor::new());
         let why = why.expect(index);
         consistent(lab, place, &why);
@@ -102,7 +105,7 @@ fn reasons(why: &Why) -> Vec<(Reason, usize)> {
 
 /// The docs that a run of the session lost, query by query.
 fn lost_by(lab: &Lab, index: &str, setting: &str) -> Vec<Vec<u32>> {
-    let judged = &lab.runs[why::find(lab, index, setting, 0).expect(setting)].judged;
+    let judged = &lab.runs[find_run(lab, index, setting, 0).expect(setting)].judged;
     (0..judged.queries()).map(|query| judged.lost_of(&lab.truth, query).iter().map(|lost| lost.1).collect()).collect()
 }
 
@@ -122,6 +125,22 @@ fn opposite_docs_are_lost_by_their_hashes() {
     assert_eq!(why.losses, [vec![lost]]);
     assert_eq!(why.stages[0].recall.mean, 1.0, "with probes=1 it is found");
     assert_eq!(case.why(&lab, "hyperplane:tables=2:hashes=1", "probes=1").lost(), 0);
+}
+
+/// A run that lost a neighbour which its index finds: built again, it does.
+#[test]
+fn what_the_same_index_finds_is_lost_by_its_build() {
+    let case = Case::random(300, 5);
+    let mut lab = case.searched(&["exact"]);
+    let run = &mut lab.runs[0];
+    let last = run.found.ids[2 * 10 + 9];
+    run.found.ids[2 * 10 + 9] = NONE;
+    run.judged = Judged::of(&lab.arena, &lab.truth, &run.found);
+    let why = case.why(&lab, "exact", "");
+    assert_eq!(reasons(&why), [(Reason::BuiltAgain, 1)]);
+    let lost = Loss { rank: 9, doc: last, reason: Reason::BuiltAgain, needs: None, hashes_apart: None };
+    assert_eq!((why.losses[2].as_slice(), why.differing), ([lost].as_slice(), Some(1)));
+    assert_eq!((why.stages[0].recall.mean, why.untold), (1.0, None));
 }
 
 /// The probes that are told to find a neighbour do find it, and one less does not.
@@ -222,7 +241,7 @@ fn another_build_is_built_again_as_it_was() {
     let candidate = Candidate::parse("hyperplane:tables=2:hashes=6", 16).expect("a family");
     let options = Options { builds: 2, seed: 7, ..case.options() };
     lab.run(&candidate, &options, &Monitor::new(), &mut |_| {}).expect("searched");
-    let place = why::find(&lab, "hyperplane:tables=2:hashes=6", "", 1).expect("the second build");
+    let place = find_run(&lab, "hyperplane:tables=2:hashes=6", "", 1).expect("the second build");
     // With another seed than that of the search.
     let why = why::run(&lab, &lab.runs[place], &WhyParams::default(), &case.options(), &Monitor::new()).expect("told");
     assert_eq!(why.differing, Some(0));
@@ -354,7 +373,7 @@ mod faiss {
         let lab = case.searched(&[&format!("{spec}:nprobe=4,16:k_factor_rf=1,2,4,8,16,32,64,128,200")]);
         let why = case.why(&lab, spec, "nprobe=4:k_factor_rf=4");
         let recall = |setting: &str| {
-            let judged = &lab.runs[why::find(&lab, spec, setting, 0).expect(setting)].judged;
+            let judged = &lab.runs[find_run(&lab, spec, setting, 0).expect(setting)].judged;
             judged.recall(10).mean
         };
         let names: Vec<&str> = why.stages.iter().map(|stage| stage.name.as_str()).collect();
@@ -391,6 +410,18 @@ mod faiss {
 
     /// M = 2 and hardly any care leave nodes that nothing links to: they are lost with every efSearch up to all docs; the
     /// others are found with the efSearch that is told, and not with half of it.
+    /// Cells of whole vectors lose by cells alone, even where a graph of centroids misses one that is near enough.
+    #[test]
+    fn cells_that_a_graph_of_centroids_misses_were_not_probed() {
+        let case = Case::random(4000, 60);
+        let lab = case.searched(&["faiss:IVF512_HNSW2,Flat:nprobe=20"]);
+        let why = case.why(&lab, "faiss:IVF512_HNSW2,Flat", "");
+        let cells = |loss: &Loss| matches!(loss.needs, None | Some((Knob::Cells, 21..)));
+        assert!(why.losses.iter().flatten().all(cells), "{:?}", why.losses);
+        assert!(why.losses.iter().flatten().any(|loss| loss.needs.is_none()), "the graph misses one that is near");
+        assert!(matches!(reasons(&why)[..], [(Reason::CellNotProbed, 1..)]), "{:?}", reasons(&why));
+    }
+
     #[test]
     fn graphs_lose_what_they_do_not_reach_and_what_is_unreachable() {
         let mut random = Random::new(1);
@@ -509,6 +540,6 @@ mod faiss {
 fn sessions_without_runs_say_so() {
     let case = Case::random(100, 2);
     let lab = case.lab();
-    let error = why::find(&lab, "hnsw", "", 0).expect_err("nothing to ask about").to_string();
+    let error = find_run(&lab, "hnsw", "", 0).expect_err("nothing to ask about").to_string();
     assert!(error.contains("holds no run yet") && error.contains(text(Path::new(lab.folder()))), "{error}");
 }

@@ -127,7 +127,6 @@ struct Functions {
     listen: unsafe extern "C" fn(Option<extern "C" fn()>),
     distance_computations: unsafe extern "C" fn() -> u64,
     cells: unsafe extern "C" fn(*const Opaque) -> i64,
-    centroids: unsafe extern "C" fn(*const Opaque, *mut f32) -> i32,
     cells_of: unsafe extern "C" fn(*const Opaque, i64, *const f32, i64, *mut i64) -> i32,
     docs_cells: unsafe extern "C" fn(*const Opaque, i64, *mut i64) -> i32,
 }
@@ -366,20 +365,6 @@ impl Index {
     pub fn cells(&self) -> usize {
         // SAFETY: the index lives.
         usize::try_from(unsafe { (self.library.functions.cells)(self.pointer.as_ptr()) }).unwrap_or(0)
-    }
-
-    /// The centroids of its cells, cells × dim, row-major, as its coarse quantiser has them: behind a rotation, if the index
-    /// begins with one, and of another dim then.
-    ///
-    /// # Errors
-    /// An index without cells; a quantiser that cannot tell.
-    pub fn centroids(&self) -> Result<Vec<f32>, Error> {
-        let dim = usize::try_from(self.description().dim).unwrap_or(0);
-        let mut centroids = vec![0.0; self.cells() * dim];
-        // SAFETY: there is place for all cells; the function refuses another dim.
-        let code = unsafe { (self.library.functions.centroids)(self.pointer.as_ptr(), centroids.as_mut_ptr()) };
-        self.library.outcome(code)?;
-        Ok(centroids)
     }
 
     /// The `probes` cells that its coarse quantiser finds nearest to each of `vectors` (row-major), in the order in which a

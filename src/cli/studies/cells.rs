@@ -8,6 +8,7 @@ use super::super::progress::ProgressLine;
 use super::super::{Failure, use_threads};
 use super::{StudyOutputArgs, report_first};
 use crate::compute::index::cells::{self, CellsParams};
+use crate::compute::index::choice::find_run;
 use crate::compute::index::session::Lab;
 use crate::job::Monitor;
 use crate::video::studies::cells::{cell, finding};
@@ -48,7 +49,9 @@ pub fn run(args: &CellsArgs, monitor: &Monitor) -> Result<(), Failure> {
         let _line = ProgressLine::start(monitor, args.output.common.quiet);
         let lab = Lab::open(&args.folder, monitor)?;
         let index = args.index.as_deref();
-        let place = index.map(|index| lab.find_run(index, args.setting.as_deref(), args.build)).transpose()?;
+        let place = index
+            .map(|index| find_run(&lab, index, args.setting.as_deref().unwrap_or_default(), args.build))
+            .transpose()?;
         let params = CellsParams { cells: args.cells, iterations: args.iterations, seed: args.seed };
         let study = cells::run(&lab, place.map(|place| &lab.runs[place]), &params, monitor)?;
         match args.cell {

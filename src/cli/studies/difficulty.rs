@@ -6,29 +6,18 @@ use clap::Args;
 
 use super::super::progress::ProgressLine;
 use super::super::{Failure, use_threads};
-use super::{StudyOutputArgs, report, report_first};
+use super::{RunArgs, StudyOutputArgs, report, report_first};
 use crate::compute::Error;
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::index::cells::CellsParams;
 use crate::compute::index::difficulty::{self, DifficultyParams, Measure};
-use crate::compute::index::session::Lab;
 use crate::job::Monitor;
 use crate::video::studies::difficulty::{finding, group, queries};
 
 #[derive(Debug, Args)]
 pub struct DifficultyArgs {
-    /// Folder of a session.
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-    /// The contestant: an index or the name of a neighbour file.
-    #[arg(long, value_name = "NAME")]
-    pub index: String,
-    /// Its search parameters, like efSearch=64 [default: the only ones there are].
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub setting: Option<String>,
-    /// Which of its builds, from 0.
-    #[arg(long, value_name = "NUMBER", default_value = "0", allow_hyphen_values = true)]
-    pub build: usize,
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Cells whose centroids distances are taken to [default: 1,000, but no more than one for 39 docs]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     pub cells: Option<usize>,
@@ -60,8 +49,8 @@ pub fn run(args: &DifficultyArgs, monitor: &Monitor) -> Result<(), Failure> {
     }
     let (found, every) = {
         let _line = ProgressLine::start(monitor, args.output.common.quiet);
-        let lab = Lab::open(&args.folder, monitor)?;
-        let run = &lab.runs[lab.find_run(&args.index, args.setting.as_deref(), args.build)?];
+        let lab = args.run.open(monitor)?;
+        let run = &lab.runs[args.run.place(&lab)?];
         let cells = CellsParams { cells: args.cells, seed: args.seed, ..CellsParams::default() };
         let measured = difficulty::run(&lab, run, &DifficultyParams { cells }, monitor)?;
         let found = match (args.from, args.to) {

@@ -14,12 +14,44 @@ use clap::Args;
 
 use super::Failure;
 use super::args::CommonArgs;
-use crate::compute::Error;
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::figures::counted;
+use crate::compute::index::choice::find_run;
+use crate::compute::index::session::Lab;
 use crate::compute::index::words::shortened;
 use crate::compute::table::Table;
+use crate::compute::{self, Error};
+use crate::job::Monitor;
 use crate::video::finding::Finding;
+
+/// The run that a study is about.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Folder of a session.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The contestant: an index as it was typed or as `index show` names it, a part of that which no other has, or the name
+    /// of a neighbour file.
+    #[arg(long, value_name = "NAME")]
+    pub index: String,
+    /// Its search parameters, like nprobe=8 or nprobe=8:k_factor_rf=4 [default: the only ones there are].
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub setting: Option<String>,
+    /// Which of its builds, from 0.
+    #[arg(long, value_name = "NUMBER", default_value = "0", allow_hyphen_values = true)]
+    pub build: usize,
+}
+
+impl RunArgs {
+    pub fn open(&self, monitor: &Monitor) -> compute::Result<Lab> {
+        Lab::open(&self.folder, monitor)
+    }
+
+    /// Its place in the session.
+    pub fn place(&self, lab: &Lab) -> compute::Result<usize> {
+        find_run(lab, &self.index, self.setting.as_deref().unwrap_or_default(), self.build)
+    }
+}
 
 /// Where what a study found goes.
 #[derive(Debug, Args)]

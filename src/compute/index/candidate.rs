@@ -269,6 +269,22 @@ impl Candidate {
         matches!(self.engine, Engine::Faiss { .. } | Engine::FaissFile { .. })
     }
 
+    /// Whether it reads the docs while it is searched, which are no part of it.
+    pub fn reads_docs(&self) -> bool {
+        matches!(self.engine, Engine::Exact | Engine::Hyperplane { .. })
+    }
+
+    /// Whether it compares codes, so that exact scores may rank what it finds in another order.
+    pub fn has_codes(&self) -> bool {
+        match &self.engine {
+            Engine::Faiss { factory, .. } => {
+                ["PQ", "SQ", "RQ", "LSH", "RaBitQ"].iter().any(|code| factory.contains(code))
+            }
+            Engine::Redis { shape, .. } => shape.quantisation != Quantisation::Fp32,
+            _ => false,
+        }
+    }
+
     /// The server that it is loaded into.
     pub fn server(&self) -> Option<&Address> {
         match &self.engine {

@@ -275,14 +275,6 @@ impl Index for FaissIndex {
         Ok(found)
     }
 
-    fn centroids(&self) -> Result<Vec<f32>> {
-        self.index.centroids().map_err(|error| Error::Parameter {
-            name: "index",
-            expected: "an index that tells its centroids".to_owned(),
-            found: format!("one that does not (FAISS: {})", told(&error)),
-        })
-    }
-
     fn len(&self) -> usize {
         usize::try_from(self.index.description().docs).unwrap_or(0)
     }

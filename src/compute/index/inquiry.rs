@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::candidate::{Candidate, Setting};
 use super::process::Conversation;
+use super::redis::Access;
 use super::session::{Lab, Options, Run, seed_of};
-use super::worker::Ask;
+use super::worker::{Ask, Job};
 use super::{Apart, NONE, Traits};
 use crate::compute::error::{Error, Result};
 use crate::compute::vectors::MappedFile;
@@ -69,7 +70,8 @@ impl<'a> Inquiry<'a> {
             let what = format!("{} is a file of neighbours: there is no index to ask", info.candidate);
             return Err(Error::IndexUse { what });
         }
-        if let Some(path) = Candidate::parse(&info.candidate, lab.arena.dim())?.file() {
+        let candidate = Candidate::parse(&info.candidate, lab.arena.dim())?;
+        if let Some(path) = candidate.file() {
             let fingerprint = format!("{:016x}", MappedFile::open(path)?.fingerprint()?);
             if info.file.as_ref().is_some_and(|known| *known != fingerprint) {
                 let what = "was changed since it was searched. Search it again (knnscope index search)".to_owned();
@@ -81,6 +83,8 @@ impl<'a> Inquiry<'a> {
         let options = Options { threads: if was_one { 1 } else { options.threads }, ..options.clone() };
         let seed = info.seed.unwrap_or_else(|| seed_of(info.build, &options));
         let job = lab.job(&info.candidate, seed, &options, scratch.path("index.part"))?;
+        // Not with the key of the session, which a search in the same folder would remove.
+        let job = Job { server: candidate.server().map(Access::once).transpose()?, ..job };
         let conversation = Conversation::begin(&options.program, job, monitor)?;
         Ok(Self { lab, conversation, scratch, monitor })
     }
@@ -89,24 +93,20 @@ impl<'a> Inquiry<'a> {
         self.conversation.traits
     }
 
-    /// Asks for a file of numbers; `None` if the index cannot tell.
-    fn numbers(&mut self, ask: impl FnOnce(PathBuf) -> Ask) -> Result<Option<Vec<[u8; 4]>>> {
+    /// Asks for a file of `wanted` numbers; `None` if the index cannot tell.
+    fn numbers(&mut self, wanted: usize, ask: impl FnOnce(PathBuf) -> Ask) -> Result<Option<Vec<u32>>> {
         let path = self.scratch.path("answer");
         if self.conversation.ask(&ask(path.clone()), self.monitor)?.is_err() {
             return Ok(None);
         }
         let bytes = fs::read(&path).map_err(Error::read(&path))?;
         fs::remove_file(&path).map_err(Error::write(&path))?;
-        Ok(Some(bytes.as_chunks::<4>().0.to_vec()))
-    }
-
-    fn whole_numbers(&mut self, wanted: usize, ask: impl FnOnce(PathBuf) -> Ask) -> Result<Option<Vec<u32>>> {
-        let Some(words) = self.numbers(ask)? else { return Ok(None) };
+        let words = bytes.as_chunks::<4>().0;
         if words.len() != wanted {
             let what = format!("the index process told {} numbers instead of {wanted}", words.len());
             return Err(Error::Index { what });
         }
-        Ok(Some(words.into_iter().map(u32::from_le_bytes).collect()))
+        Ok(Some(words.iter().map(|word| u32::from_le_bytes(*word)).collect()))
     }
 
     /// What it finds for `queries`, k ids each, [`NONE`] where there are fewer; `None` if it does not know a parameter.
@@ -123,8 +123,7 @@ impl<'a> Inquiry<'a> {
     ) -> Result<Option<Vec<u32>>> {
         let (setting, queries) = (setting.clone(), queries.to_vec());
         let docs = self.lab.arena.num_docs as u32;
-        let found =
-            self.whole_numbers(queries.len() * k, |path| Ask::Search { setting, queries, k, one_by_one, path })?;
+        let found = self.numbers(queries.len() * k, |path| Ask::Search { setting, queries, k, one_by_one, path })?;
         match found {
             Some(ids) if ids.iter().any(|&id| id != NONE && id >= docs) => {
                 Err(Error::Index { what: "the index found docs that are not searched".to_owned() })
@@ -139,7 +138,7 @@ impl<'a> Inquiry<'a> {
     /// As [`Inquiry::search`].
     pub fn docs_cells(&mut self) -> Result<Option<Vec<u32>>> {
         let docs = self.lab.arena.num_docs;
-        self.whole_numbers(docs, |path| Ask::DocsCells { path })
+        self.numbers(docs, |path| Ask::DocsCells { path })
     }
 
     /// The `probes` cells nearest to each of `queries`, nearest first; `None` of an index without cells.
@@ -148,16 +147,7 @@ impl<'a> Inquiry<'a> {
     /// As [`Inquiry::search`].
     pub fn queries_cells(&mut self, queries: &[u32], probes: usize) -> Result<Option<Vec<u32>>> {
         let queries = queries.to_vec();
-        self.whole_numbers(queries.len() * probes, |path| Ask::QueriesCells { queries, probes, path })
-    }
-
-    /// The centroids of its cells, cells × dim, row-major; `None` of an index that does not tell them.
-    ///
-    /// # Errors
-    /// As [`Inquiry::search`].
-    pub fn centroids(&mut self) -> Result<Option<Vec<f32>>> {
-        let words = self.numbers(|path| Ask::Centroids { path })?;
-        Ok(words.map(|words| words.into_iter().map(f32::from_le_bytes).collect()))
+        self.numbers(queries.len() * probes, |path| Ask::QueriesCells { queries, probes, path })
     }
 
     /// How far apart pairs of a query and a doc are by their hashes; `None` of an index without tables of hashes.
@@ -166,7 +156,7 @@ impl<'a> Inquiry<'a> {
     /// As [`Inquiry::search`].
     pub fn apart(&mut self, pairs: &[(u32, u32)]) -> Result<Option<Vec<Apart>>> {
         let pairs = pairs.to_vec();
-        let numbers = self.whole_numbers(2 * pairs.len(), |path| Ask::Apart { pairs, path })?;
+        let numbers = self.numbers(2 * pairs.len(), |path| Ask::Apart { pairs, path })?;
         let of = |&[hashes, probes]: &[u32; 2]| Apart { hashes, probes: (probes != NONE).then_some(probes) };
         Ok(numbers.map(|numbers| numbers.as_chunks::<2>().0.iter().map(of).collect()))
     }

@@ -10,6 +10,7 @@ pub mod baselines;
 pub mod by_rank;
 pub mod candidate;
 pub mod cells;
+pub mod choice;
 pub mod difficulty;
 pub mod duplicates;
 #[cfg(feature = "faiss")]
@@ -51,7 +52,7 @@ fn normalise(vectors: &mut [f32], dim: usize) {
     }
 }
 
-/// Queries that a thread answers before it looks for others.
+/// Queries that a thread answers before it looks for others, at most.
 const QUERIES_AT_ONCE: usize = 16;
 
 /// The threads of an index of ours; none for one thread.
@@ -94,9 +95,12 @@ impl Threads {
         match &self.0 {
             None => answer(queries, ids),
             Some(threads) => threads.install(|| {
+                // Every thread has work as long as there are as many queries.
+                let share = (queries.len() / dim).div_ceil(threads.current_num_threads());
+                let at_once = share.clamp(1, QUERIES_AT_ONCE);
                 queries
-                    .par_chunks(dim * QUERIES_AT_ONCE)
-                    .zip(ids.par_chunks_mut(k * QUERIES_AT_ONCE))
+                    .par_chunks(dim * at_once)
+                    .zip(ids.par_chunks_mut(k * at_once))
                     .map(|(queries, ids)| answer(queries, ids))
                     .sum()
             }),
@@ -210,14 +214,6 @@ pub trait Index {
     /// # Errors
     /// An index without cells.
     fn queries_cells(&self, _queries: &[f32], _probes: usize) -> Result<Vec<u32>> {
-        Err(cannot_tell("cells"))
-    }
-
-    /// The centroids of its cells, cells × dim, row-major.
-    ///
-    /// # Errors
-    /// An index without cells, or whose centroids are of another dim.
-    fn centroids(&self) -> Result<Vec<f32>> {
         Err(cannot_tell("cells"))
     }
 

@@ -305,53 +305,6 @@ impl Lab {
         Ok(Run { info, found, judged })
     }
 
-    /// The place of a run among [`Lab::runs`]. `index`: the candidate or the name of a neighbour file; `setting`: as it is
-    /// told, like `efSearch=64`, may be left out where there is only one; `build`: which of several, from 0.
-    ///
-    /// # Errors
-    /// No such run, or several; says which there are.
-    pub fn find_run(&self, index: &str, setting: Option<&str>, build: usize) -> Result<usize> {
-        const TOLD: usize = 20;
-        // As it is listed; as it was typed, without what is usual; or the beginning of a name.
-        let usual = Candidate::parse(index, self.arena.dim()).ok().map(|candidate| candidate.name);
-        let is_there = |name: &str| self.runs.iter().any(|run| run.info.candidate == name);
-        let whole = [Some(index.to_owned()), usual].into_iter().flatten().find(|name| is_there(name));
-        let begins = |name: &str| name.strip_prefix(index).is_some_and(|rest| rest.starts_with(':'));
-        let named = |run: &Run| {
-            let name = run.info.candidate.as_str();
-            run.info.build == build && whole.as_ref().map_or_else(|| begins(name), |whole| name == whole)
-        };
-        let chosen = |run: &Run| setting.is_none_or(|setting| run.info.setting.to_string() == setting);
-        let of_name: Vec<usize> = (0..self.runs.len()).filter(|&place| named(&self.runs[place])).collect();
-        let fitting: Vec<usize> = of_name.iter().copied().filter(|&place| chosen(&self.runs[place])).collect();
-        if let [place] = fitting[..] {
-            return Ok(place);
-        }
-        // Those of the name if there are any, otherwise all.
-        let near: Vec<usize> = if of_name.is_empty() { (0..self.runs.len()).collect() } else { of_name };
-        let told = |&place: &usize| {
-            let info = &self.runs[place].info;
-            let build = if info.build > 0 { format!(" (build {})", info.build) } else { String::new() };
-            info.title() + &build
-        };
-        let mut list = near.iter().take(TOLD).map(told).collect::<Vec<_>>().join("; ");
-        if near.len() > TOLD {
-            list += &format!("; and {} more", count(near.len() - TOLD));
-        }
-        let wanted = setting.map_or(index.to_owned(), |setting| format!("{index} {setting}"));
-        let folder = self.folder.display();
-        let what = match (self.runs.is_empty(), fitting.is_empty()) {
-            (true, _) => format!("{folder}: has no runs yet. Run an index into it (knnscope index search)"),
-            (_, true) => {
-                format!(
-                    "{folder}: has no run {wanted} (build {build}). Choose by --index, --setting and --build among: {list}"
-                )
-            }
-            _ => format!("{folder}: has several runs {wanted}. Choose one by --setting among: {list}"),
-        };
-        Err(Error::IndexUse { what })
-    }
-
     fn path_of(&self, info: &RunInfo) -> PathBuf {
         self.folder.join(RUNS_NAME).join(info.file_name() + ".ibin")
     }

@@ -87,6 +87,8 @@ pub struct Part {
     pub latencies: Vec<f32>,
     pub built: Built,
     pub searched: Searched,
+    /// Bytes of the docs that it reads while it is searched, beside what the process grew by.
+    pub docs_bytes: u64,
 }
 
 impl Runner<'_> {
@@ -163,7 +165,8 @@ impl Runner<'_> {
             told.ids.iter_mut().filter(|id| **id != NONE).for_each(|id| *id = rows[*id as usize]);
         }
         let latencies = told.latencies.take().unwrap_or_default();
-        Ok(Part { lists: Lists::of(arena, &told), latencies, built, searched })
+        let docs_bytes = if candidate.reads_docs() { num_docs as u64 * arena.dim() as u64 * 4 } else { 0 };
+        Ok(Part { lists: Lists::of(arena, &told), latencies, built, searched, docs_bytes })
     }
 }
 
@@ -186,10 +189,6 @@ impl Lists {
         };
         let scores = found.ids.par_iter().enumerate().map(score).collect();
         Self { k: found.k, ids: found.ids.clone(), scores }
-    }
-
-    pub fn queries(&self) -> usize {
-        self.ids.len() / self.k
     }
 
     fn of_query(&self, query: usize) -> impl Iterator<Item = (f64, u32)> {

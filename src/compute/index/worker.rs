@@ -93,8 +93,6 @@ pub enum Ask {
     DocsCells { path: PathBuf },
     /// The cells nearest to some queries, `probes` each.
     QueriesCells { queries: Vec<u32>, probes: usize, path: PathBuf },
-    /// The centroids of its cells, as float32.
-    Centroids { path: PathBuf },
     /// How far apart pairs of a query and a doc are by their hashes: in how many they differ, and at how many probes they
     /// meet, [`NONE`] if never.
     Apart { pairs: Vec<(u32, u32)>, path: PathBuf },
@@ -345,7 +343,6 @@ fn answer(index: &mut dyn Index, arena: &Arena, is_by_row: bool, ask: &Ask, moni
             }
             write_numbers(path, cells.iter().map(|cell| cell.to_le_bytes()))
         }
-        Ask::Centroids { path } => write_numbers(path, index.centroids()?.iter().map(|value| value.to_le_bytes())),
         Ask::Apart { pairs, path } => {
             monitor.begin("comparing hashes", "pairs", pairs.len() as u64);
             let mut numbers = Vec::with_capacity(2 * pairs.len());

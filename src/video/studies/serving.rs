@@ -128,6 +128,13 @@ fn notes(serving: &Serving) -> Vec<String> {
          parts that were asked one after another; the network between machines is not in it."
             .to_owned(),
     );
+    if serving.has_codes && serving.rows.iter().any(|row| row.scheme.is_some_and(|scheme| scheme != Scheme::Replicas)) {
+        notes.push(
+            "This index compares codes. Merging by exact scores re-ranks what several parts return, which one index does not: \
+             some of what parts find beyond it comes from that."
+                .to_owned(),
+        );
+    }
     if serving.of(Scheme::Dual).next().is_some() {
         notes.push("Fresh docs are drawn at random; real ones may be unlike the older ones, and lose more without their index.".to_owned());
     }

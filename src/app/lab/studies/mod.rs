@@ -166,6 +166,9 @@ impl App {
         if state.studies.running == Some(state.studies.chosen) {
             return because("This study is being made.");
         }
+        if state.studies.running.is_some() {
+            return because("Another study is being made. Cancel it, or wait for its end.");
+        }
         None
     }
 }

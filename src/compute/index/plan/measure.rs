@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::candidate::{Candidate, Engine, FAMILIES};
+use super::super::candidate::{Candidate, FAMILIES};
 use super::super::judge::Mean;
-use super::super::session::{Lab, Options};
+use super::super::redis::address::without_login;
+use super::super::session::{Lab, Options, Run};
 use super::super::subset::{Scratch, write_rows};
 use super::super::truth::{Arena, Question};
 use super::{Asking, PlanParams};
@@ -170,6 +171,7 @@ pub fn measure(
             let in_time = monitor.until(before + Duration::from_secs_f64(share));
             let outcome = lab.run(&candidate, &options, &in_time, &mut |_| {});
             contender.last_secs = before.elapsed().as_secs_f64();
+            let is_whole = outcome.is_ok();
             match outcome {
                 Err(Error::Cancelled) if monitor.is_cancelled() => return Err(Error::Cancelled),
                 Err(Error::Cancelled) => {
@@ -183,6 +185,10 @@ pub fn measure(
                 Ok(()) => {}
             }
             let Some((point, value)) = chosen(&lab, &candidate, params) else { continue };
+            // Cheap settings come first: what a grid that was cut short does not reach, the rest of it may.
+            if !is_whole && !point.reaches {
+                continue;
+            }
             contender.last = value.map(|value| (value, point.reaches));
             largest = largest.max(docs);
             points.entry(contender.family.clone()).or_default().push(point);
@@ -244,7 +250,7 @@ fn contenders(params: &PlanParams, metric: Metric) -> Result<Vec<Contender>> {
     };
     if !params.indexes.is_empty() {
         // By what was typed: a family may come twice, with other parameters of the build.
-        return Ok(params.indexes.iter().map(|text| contender(text, Some(text.clone()))).collect());
+        return Ok(params.indexes.iter().map(|text| contender(&without_login(text), Some(text.clone()))).collect());
     }
     // Those first that the budget should not end before.
     let all = ["exact", "flat", "hnsw", "ivf-flat", "annoy", "precomputed", "fast-scan", "ivf-pq", "hyperplane", "lsh"];
@@ -323,11 +329,10 @@ impl Contender {
 fn chosen(lab: &Lab, candidate: &Candidate, params: &PlanParams) -> Option<(Point, Option<u64>)> {
     let queries = lab.arena.num_queries as f64;
     let docs = lab.arena.num_docs;
-    let point = |run: &super::super::session::Run| {
+    let point = |run: &Run| {
         let (built, searched) = (run.info.built?, run.info.searched?);
         let recall = run.judged.recall(run.judged.k);
-        let reads_docs = matches!(candidate.engine, Engine::Exact | Engine::Hyperplane { .. });
-        let mapped = if reads_docs { docs as f64 * lab.arena.dim() as f64 * 4.0 } else { 0.0 };
+        let mapped = if candidate.reads_docs() { docs as f64 * lab.arena.dim() as f64 * 4.0 } else { 0.0 };
         let is_grid = |name: &String| candidate.grid.iter().any(|(known, values)| known == name && values.len() > 1);
         let value = run.info.setting.0.iter().find(|(name, _)| is_grid(name)).map(|(_, value)| *value);
         let point = Point {
@@ -344,7 +349,10 @@ fn chosen(lab: &Lab, candidate: &Candidate, params: &PlanParams) -> Option<(Poin
         };
         Some((point, value))
     };
-    let runs = lab.runs.iter().filter(|run| run.info.candidate == candidate.name).filter_map(point);
+    // The same index may be typed twice, with other search parameters.
+    let settings = candidate.settings();
+    let is_asked = |run: &&Run| run.info.candidate == candidate.name && settings.contains(&run.info.setting);
+    let runs = lab.runs.iter().filter(is_asked).filter_map(point);
     runs.min_by(|(left, _), (right, _)| {
         let secs = |point: &Point| point.query_secs(params.asking);
         match (left.reaches, right.reaches) {

@@ -17,6 +17,7 @@ use self::costs::{Cost, Memory, Scaling, Stretch, envelope};
 use self::measure::{FITTED_SIZES, Measured, Measurements, Point, measure};
 use self::tree::Branch;
 use super::candidate::Candidate;
+use super::redis::address::without_login;
 use super::truth::{Arena, Question};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{bytes, count, counted, duration};
@@ -100,7 +101,7 @@ impl PlanParams {
         }
         for (place, index) in self.indexes.iter().enumerate() {
             if self.indexes[..place].contains(index) {
-                return wrong("index", "every index once", format!("{index} twice"));
+                return wrong("index", "every index once", format!("{} twice", without_login(index)));
             }
             let candidate = Candidate::parse(index, dim)?;
             if let Some(file) = candidate.file() {
@@ -156,8 +157,8 @@ impl Method {
     /// "hnsw efSearch=96"
     pub fn name(&self) -> String {
         let setting = &self.last().setting;
-        let family = self.family.split(':').next().unwrap_or_default();
-        let family = if family == "faiss" { self.last().index.as_str() } else { family };
+        // One that was typed may come twice, with other parameters of the build.
+        let family = if self.family.contains(':') { self.last().index.as_str() } else { self.family.as_str() };
         if setting.is_empty() { family.to_owned() } else { format!("{family} {setting}") }
     }
 

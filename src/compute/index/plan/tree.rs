@@ -188,11 +188,20 @@ impl<'a> Held<'a> {
         Leaf { asks, says, verdict, because }
     }
 
+    /// What the tree says does not reach the recall.
+    fn misses(&self, method: &Method, asks: &'static str, says: &'static str) -> Leaf {
+        let because = format!("reaches {:.4}, not {}", method.last().recall.mean, self.plan.params.recall);
+        Leaf { asks, says, verdict: Verdict::Wrong, because }
+    }
+
     fn least_memory(&self) -> Leaf {
         let (asks, says) = ("Memory limited?", "IVF-Flat");
         let Some(lists) = self.method("ivf-flat") else { return open(asks, says, "no IVF-Flat") };
         let smallest = self.indexes().min_by(|left, right| self.memory(left).total_cmp(&self.memory(right)));
         let Some(smallest) = smallest else { return open(asks, says, "no index reaches the recall") };
+        if !lists.last().reaches {
+            return self.misses(lists, asks, says);
+        }
         let told = |method: &Method| format!("{} {}", method.name(), bytes(self.memory(method) as u64));
         let vectors = format!("the vectors alone are {}", bytes(self.vectors_bytes() as u64));
         let (verdict, because) = match smallest.family == lists.family {
@@ -206,8 +215,7 @@ impl<'a> Held<'a> {
         let (asks, says) = ("Balanced?", "IVF-Flat (nprobe tuning)");
         let Some(lists) = self.method("ivf-flat") else { return open(asks, says, "no IVF-Flat") };
         if !lists.last().reaches {
-            let because = format!("reaches {:.4}, not {}", lists.last().recall.mean, self.plan.params.recall);
-            return Leaf { asks, says, verdict: Verdict::Wrong, because };
+            return self.misses(lists, asks, says);
         }
         let told = |method: &Method| {
             format!(

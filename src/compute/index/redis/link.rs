@@ -117,6 +117,11 @@ impl Link {
         Ok(Self { place: address.place(), client, name: name.to_owned(), connection: None, run_id: None, patience })
     }
 
+    /// With no more patience than `most`.
+    pub fn hurried(self, most: Duration) -> Self {
+        Self { patience: self.patience.min(most), ..self }
+    }
+
     /// Another connection to the same server.
     ///
     /// # Errors
@@ -307,7 +312,7 @@ impl Link {
                 "refuses this password or user ({text}). Correct {PASSWORD_VARIABLE} and {USER_VARIABLE}, or the address"
             ),
             "NOPERM" => format!(
-                "forbids it to this user: {text}. Allow VADD, VSIM, VCARD, EXPIRE, UNLINK and MEMORY USAGE on keys knnscope:*"
+                "forbids it to this user: {text}. Allow PING, INFO and CLIENT, and VADD, VSIM, VCARD, EXPIRE, UNLINK and MEMORY USAGE on keys knnscope:*"
             ),
             "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" => {
                 format!("is part of a cluster ({code} {text}), which is not supported. Take a server that stands alone")

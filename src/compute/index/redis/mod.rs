@@ -46,6 +46,8 @@ const EXPIRY: Duration = Duration::from_secs(6 * 3600);
 const RENEWAL: Duration = Duration::from_secs(600);
 /// How long the connections of a child that was killed may take to end.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a server may take to remove it: a user who cancels waits for that.
+const HURRY: Duration = Duration::from_secs(10);
 /// Farthest from 1 that the norm of a doc may be to count as 1.
 const NORM_TOLERANCE: f64 = 1e-5;
 
@@ -181,7 +183,7 @@ fn with_login(address: &Address, access: &Access) -> Address {
 /// # Errors
 /// A server that is gone or refuses; then the key expires by itself.
 pub fn forget(address: &Address, access: &Access) -> Result<()> {
-    let mut link = Link::closed(&with_login(address, access), &format!("{}:end", access.name()))?;
+    let mut link = Link::closed(&with_login(address, access), &format!("{}:end", access.name()))?.hurried(HURRY);
     // What the child sent last may still be waiting in the server, and would make the key once more.
     let started = Instant::now();
     let name = format!(" name={} ", access.name());
@@ -281,7 +283,14 @@ impl<'a> VectorSet<'a> {
     /// Whether what is loaded until the next look fits without making others' keys go.
     fn look_at_memory(&self) -> Result<()> {
         let mut link = self.link();
-        let Some(memory) = link.memory()?.filter(|memory| memory.most > 0 && memory.evicts) else { return Ok(()) };
+        let memory = link.memory()?.ok_or_else(|| {
+            link.told(
+                "does not tell this user whether it would drop other keys to make room for these docs. Allow the command INFO",
+            )
+        })?;
+        if memory.most == 0 || !memory.evicts {
+            return Ok(());
+        }
         let docs = ((DOCS_BETWEEN_LOOKS + DOCS_AT_ONCE) * self.links.len()).min(self.docs) as u64;
         let wanted = docs * self.shape.bytes_a_doc(self.dim);
         if memory.used.saturating_add(wanted) > memory.most {

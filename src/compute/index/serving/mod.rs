@@ -18,6 +18,7 @@ use self::queueing::{Fleet, Response, Router};
 use super::candidate::{Candidate, Setting};
 use super::judge::{Judged, Mean, percentile};
 use super::neighbours::Found;
+use super::redis::address::without_login;
 use super::session::Lab;
 use super::subset::{Lists, Part, Runner, Scratch};
 use crate::compute::error::{Error, Result};
@@ -121,7 +122,11 @@ impl ServingParams {
         let mut settings = candidate.settings();
         if settings.len() > 1 {
             let expected = "one value of every search parameter".to_owned();
-            return wrong("index", expected, format!("{} combinations in {}", count(settings.len()), self.index));
+            return wrong(
+                "index",
+                expected,
+                format!("{} combinations in {}", count(settings.len()), without_login(&self.index)),
+            );
         }
         if let Some(file) = candidate.file() {
             let expected = "a family: a file is built already, of all docs".to_owned();
@@ -201,6 +206,8 @@ pub struct Serving {
     pub params: ServingParams,
     /// The candidate with its setting.
     pub index: String,
+    /// Whether it compares codes.
+    pub has_codes: bool,
     pub docs: usize,
     pub queries: usize,
     pub top_k: usize,
@@ -263,6 +270,7 @@ pub fn run(lab: &Lab, params: &ServingParams, program: &Path, monitor: &Monitor)
     Ok(Serving {
         params: params.clone(),
         index: title.trim_end().to_owned(),
+        has_codes: candidate.has_codes(),
         docs: arena.num_docs,
         queries,
         top_k: arena.top_k,
@@ -299,7 +307,8 @@ fn replicated(whole: &Row, replicas: usize) -> Row {
 /// Threads share caches and memory: what a query takes while all are busy, over what it takes alone; 1 at least, since
 /// what many queries asked at once save by it is not theirs when each comes alone.
 fn slowdown(part: &Part) -> f64 {
-    let threads = part.searched.threads.max(1) as f64;
+    // No more threads have work than there are queries.
+    let threads = part.searched.threads.clamp(1, part.latencies.len().max(1)) as f64;
     (part.searched.all_threads_secs * threads / part.searched.one_thread_secs.max(1e-12)).max(1.0)
 }
 
@@ -374,7 +383,7 @@ impl Stage<'_> {
             work_secs: work / queries.max(1) as f64,
             merge_secs,
             build_secs: parts.iter().map(|part| part.built.train_secs + part.built.build_secs).sum(),
-            memory_bytes: parts.iter().map(|part| part.built.memory_bytes).sum(),
+            memory_bytes: parts.iter().map(|part| part.built.memory_bytes + part.docs_bytes).sum(),
             qps: one.map(|secs| queries as f64 / secs),
             docs_balance: None,
             load_balance: None,

@@ -12,7 +12,7 @@ use crate::compute::figures::count;
 use crate::compute::index::candidate::{Candidate, Engine, Setting};
 use crate::compute::index::inquiry::Inquiry;
 use crate::compute::index::session::{Lab, Options, Run};
-use crate::compute::index::{NONE, Traits};
+use crate::compute::index::{NONE, Traits, redis};
 use crate::job::Monitor;
 
 /// Numbers that are asked for at once.
@@ -34,6 +34,8 @@ enum Kind {
     Graph,
     Tables,
     Trees,
+    /// A vector set of Redis: a graph over codes, which it can leave out.
+    Served,
     /// It cannot be asked for more; why.
     Closed(String),
 }
@@ -211,6 +213,7 @@ impl Measuring<'_> {
             }
             Kind::Cells => self.cells(traits)?,
             Kind::Graph => self.graph(traits, again)?,
+            Kind::Served => self.served(again)?,
             Kind::Tables => self.tables(traits)?,
             Kind::Trees => self.trees(traits, again)?,
             Kind::Closed(why) => {
@@ -248,11 +251,7 @@ impl Measuring<'_> {
                     Kind::Codes
                 }
             }
-            Engine::Redis { .. } => Kind::Closed(
-                "A server does not tell what it looked at. Compare its runs: what truth=1 loses, too, is lost by quantisation; \
-                 what only a larger efSearch finds, the graph did not reach."
-                    .to_owned(),
-            ),
+            Engine::Redis { .. } => Kind::Served,
             Engine::FaissFile { path } => match kind_of_file(path).as_str() {
                 "IxHe" | "IxHE" => Kind::Hash,
                 // Flat; product, scalar and additive quantisers, with fast scan and without; refined ones of any of these.
@@ -413,8 +412,15 @@ impl Measuring<'_> {
                 Some(_) => self.inquiry.queries_cells(some, traits.cells)?.ok_or_else(refused)?,
                 None => vec![NONE; some.len() * traits.cells],
             };
-            for (&query, order) in some.iter().zip(orders.chunks_exact(traits.cells)) {
+            // Asked for fewer, a coarse quantiser that is a graph looks at fewer: it may miss one that is near.
+            let probes = probed.map_or(0, |probed| probed.min(traits.cells as u64) as usize);
+            let near = match &docs_cells {
+                Some(_) if probes > 0 => self.inquiry.queries_cells(some, probes)?.ok_or_else(refused)?,
+                _ => Vec::new(),
+            };
+            for (asked, (&query, order)) in some.iter().zip(orders.chunks_exact(traits.cells)).enumerate() {
                 let query = query as usize;
+                let near = near.get(asked * probes..(asked + 1) * probes).unwrap_or_default();
                 for open in self.open[query].iter_mut().filter(|open| open.reason.is_none()) {
                     let is_lost = lost[query].contains(&open.doc);
                     let Some(docs_cells) = &docs_cells else {
@@ -426,12 +432,13 @@ impl Measuring<'_> {
                     };
                     let cell = docs_cells[open.doc as usize];
                     let place = order.iter().position(|&known| known == cell);
-                    let is_unprobed = probed.is_none_or(|probed| place.is_none_or(|place| place as u64 >= probed));
+                    let is_unprobed = !near.contains(&cell);
                     if cell == NONE {
                         open.reason = Some(Reason::NotIndexed);
                     } else if place.is_none() || (is_unprobed && !is_lost) {
                         open.reason = Some(Reason::CellNotProbed);
-                        open.needs = place.map(|place| (Knob::Cells, place as u64 + 1));
+                        let needed = place.map(|place| place as u64 + 1).filter(|needed| *needed > probes as u64);
+                        open.needs = needed.map(|needed| (Knob::Cells, needed));
                     } else {
                         // Its cell was probed, or does not help. Codes that are equal, or tables of distances that
                         // are rounded for the cells that are probed, may lose one that all cells find.
@@ -479,6 +486,36 @@ impl Measuring<'_> {
         let whole = merged(again, &found, self.k);
         self.by_codes(&whole, &|query, doc| reached.contains(&(query, doc)));
         self.stage("efSearch as large as it helps".to_owned(), Reason::Unreachable, &whole);
+        Ok(Reason::NotReached)
+    }
+
+    /// Compared with all docs, it loses by its codes alone; what its graph loses beside that, larger searches find or not.
+    fn served(&mut self, again: &[u32]) -> Result<Reason> {
+        let all = self.all();
+        let truth = Setting(vec![("truth".to_owned(), 1)]);
+        let Some(whole) = self.inquiry.search(&truth, &all, self.k, false)? else {
+            self.untold = Some("The server does not compare with all docs.".to_owned());
+            return Ok(Reason::Untold);
+        };
+        let lost = self.stage("all docs, compared one by one".to_owned(), Reason::Quantisation, &whole);
+        let reason = self.by_codes(&whole, &|query, doc| lost[query].contains(&doc));
+        if let Some(stage) = self.stages.last_mut() {
+            stage.reason = reason;
+        }
+        let unsolved = self.unsolved();
+        if unsolved.is_empty() {
+            return Ok(reason);
+        }
+        let own = Knob::Graph.of(&self.own).unwrap_or(self.k as u64);
+        let is_sought = |_: usize, open: &Open| open.reason.is_none();
+        let most = (self.lab.arena.num_docs as u64).min(*redis::Shape::EF.end());
+        let values = doubling(own, most).into_iter().filter(|&value| value > self.k as u64).collect();
+        let found = self.climb(Knob::Graph, values, &[], &unsolved, &is_sought, Some(Reason::NotReached))?;
+        if self.unsolved().is_empty() {
+            return Ok(Reason::NotReached);
+        }
+        self.each_open().for_each(|(_, open)| open.reason = Some(Reason::Unreachable));
+        self.stage("efSearch as large as it helps".to_owned(), Reason::Unreachable, &merged(again, &found, self.k));
         Ok(Reason::NotReached)
     }
 

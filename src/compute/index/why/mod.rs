@@ -9,23 +9,23 @@ mod measure;
 mod rounding;
 
 use std::fs;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::NONE;
-use super::candidate::{Candidate, Setting};
+use super::candidate::Setting;
 use super::judge::{self, CONFIDENCE, Judged, Mean};
 use super::neighbours::Found;
 use super::session::{Lab, Options, Run};
+use super::words::Words;
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::{Error, Result};
-use crate::compute::figures::{count, counted};
-use crate::compute::vectors::{FNV_START, Text, Texts, fnv1a};
+use crate::compute::figures::count;
+use crate::compute::vectors::{FNV_START, fnv1a};
 use crate::job::Monitor;
 
 /// Of the form in which results are kept.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Folder of the session in which they are kept.
 const STUDIES_NAME: &str = "studies";
 
@@ -391,19 +391,11 @@ pub fn run(lab: &Lab, run: &Run, params: &WhyParams, options: &Options, monitor:
 }
 
 fn one_query(lab: &Lab, why: &Why, query: usize, monitor: &Monitor) -> Result<OneQuery> {
-    let open = |vectors: &PathBuf| Texts::path_beside(vectors).map(|path| Texts::open(&path, monitor)).transpose();
-    let (docs, queries) = (lab.arena.docs.path().to_owned(), lab.arena.queries.path().to_owned());
-    let said = |texts: &mut Option<Texts>, row: usize| -> Result<Option<String>> {
-        let Some(texts) = texts else { return Ok(None) };
-        let shown = |Text { title, text }: Text| if title.is_empty() { text } else { format!("{title}: {text}") };
-        Ok(texts.get(row)?.map(shown))
-    };
-    let text = said(&mut open(&queries)?, query)?;
-    let mut texts = open(&docs)?;
-    let docs = why.losses[query]
-        .iter()
-        .map(|loss| Ok((lab.arena.score(query, loss.doc), said(&mut texts, loss.doc as usize)?)))
-        .collect::<Result<_>>()?;
+    let said = |words: &mut Words, row: u32| Some(words.of(row)).filter(|text| !text.is_empty());
+    let text = said(&mut Words::beside(lab.arena.queries.path(), monitor)?, query as u32);
+    let mut words = Words::beside(lab.arena.docs.path(), monitor)?;
+    let of = |loss: &Loss| (lab.arena.score(query, loss.doc), said(&mut words, loss.doc));
+    let docs = why.losses[query].iter().map(of).collect();
     Ok(OneQuery { query, text, docs })
 }
 
@@ -444,83 +436,4 @@ fn lost_of(lab: &Lab, k: usize, ids: &[u32]) -> Vec<Vec<u32>> {
     let judged = Judged::of(&lab.arena, &lab.truth, &found);
     let docs = |query| judged.lost_of(&lab.truth, query).into_iter().map(|(_, doc)| doc).collect();
     (0..judged.queries()).map(docs).collect()
-}
-
-/// The place of the run that is meant: a candidate as it is typed ("hnsw:M=16:efSearch=64"; a family alone stands for its
-/// defaults), as `index show` names it, or a part of that name which only one candidate has. `setting`: search parameters
-/// that it must have, like "nprobe=8:k_factor_rf=4".
-///
-/// # Errors
-/// None that fits, or several, with what the session has.
-pub fn find(lab: &Lab, index: &str, setting: &str, build: usize) -> Result<usize> {
-    let known = || {
-        let mut names: Vec<String> = lab.runs.iter().map(named).collect();
-        names.dedup();
-        let shown = names.iter().take(12).cloned().collect::<Vec<_>>().join(", ");
-        match names.len().saturating_sub(12) {
-            0 => shown,
-            more => format!("{shown} and {} more", count(more)),
-        }
-    };
-    if lab.runs.is_empty() {
-        let what = "holds no run yet. Search an index first (knnscope index search)".to_owned();
-        return Err(Error::Neighbours { what, path: lab.folder().to_owned() });
-    }
-    let refused = |name: &'static str, expected: String, found: &str| Error::Parameter {
-        name,
-        expected,
-        found: found.to_owned(),
-    };
-    let mut wanted = Vec::new();
-    for part in setting.split(':').filter(|part| !part.is_empty()) {
-        let parsed = part.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse::<u64>().ok()?)));
-        wanted.push(parsed.ok_or_else(|| {
-            refused("setting", "NAME=VALUE or NAME=VALUE:NAME=VALUE, like nprobe=8".to_owned(), part)
-        })?);
-    }
-    let typed = Candidate::parse(index, lab.arena.dim()).ok();
-    // What was typed of search parameters is meant; what a family adds by default is not.
-    if let Some(typed) = &typed {
-        let searched = |name: &str, value: u64| index.split(':').any(|part| part == format!("{name}={value}"));
-        for (name, values) in &typed.grid {
-            if let [value] = values[..]
-                && searched(name, value)
-            {
-                wanted.push((name.clone(), value));
-            }
-        }
-    }
-    let is_exact = |run: &Run| {
-        run.info.candidate == index
-            || run.info.title() == index
-            || typed.as_ref().is_some_and(|typed| typed.name == run.info.candidate)
-    };
-    let mut fitting: Vec<usize> = (0..lab.runs.len()).filter(|&place| is_exact(&lab.runs[place])).collect();
-    if fitting.is_empty() {
-        fitting = (0..lab.runs.len()).filter(|&place| lab.runs[place].info.title().contains(index)).collect();
-    }
-    fitting.retain(|&place| {
-        let info = &lab.runs[place].info;
-        info.build == build && wanted.iter().all(|pair| info.setting.0.contains(pair))
-    });
-    match fitting[..] {
-        [place] => Ok(place),
-        [] => {
-            let asked = [index, setting].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
-            let asked = if build == 0 { asked } else { format!("{asked} build {build}") };
-            Err(refused("index", format!("a run of this session ({})", known()), &asked))
-        }
-        _ => {
-            let names: Vec<String> = fitting.iter().take(12).map(|&place| named(&lab.runs[place])).collect();
-            let expected = format!("one run; name its setting (--setting): {}", names.join(", "));
-            Err(refused("index", expected, &format!("{index}, which {} have", counted(fitting.len(), "run", "runs"))))
-        }
-    }
-}
-
-fn named(run: &Run) -> String {
-    match run.info.build {
-        0 => run.info.title(),
-        build => format!("{} build {build}", run.info.title()),
-    }
 }
