@@ -146,6 +146,8 @@ pub fn palette() -> Vec<(&'static str, &'static str, Command)> {
         ("Make the study that is shown", "", Command::Lab(LabCommand::Study(StudyCommand::Start))),
         ("Save the picture of the study…", "", Command::Lab(LabCommand::AskSave(Part::StudyPicture))),
         ("Save the table of the study…", "", Command::Lab(LabCommand::AskSave(Part::StudyTable))),
+        ("Save the details of the study…", "", Command::Lab(LabCommand::AskSave(Part::StudyMore))),
+        ("Save the list of a row of the study…", "", Command::Lab(LabCommand::AskSave(Part::StudyList))),
         ("Save the notes of the study…", "", Command::Lab(LabCommand::AskSave(Part::StudyNotes))),
         ("Choose queries by a range of values…", "", Command::Lab(LabCommand::AskRange)),
         ("End the group of queries", "Esc in its view", Command::Lab(LabCommand::EndGroup)),

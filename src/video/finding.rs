@@ -21,6 +21,16 @@ pub struct Finding {
     pub table: Table,
     /// What each row of the table is about; as many as there are rows.
     pub links: Vec<Link>,
+    /// A longer table beside it, of what the rows are made of.
+    pub more: Option<More>,
+}
+
+/// A longer table of a study.
+#[derive(Debug, Clone)]
+pub struct More {
+    /// What its rows are, short: "every query".
+    pub name: &'static str,
+    pub table: Table,
 }
 
 /// A picture of a study.

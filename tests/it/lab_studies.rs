@@ -101,7 +101,7 @@ fn ranks_at_the_command_line_agree_with_recall() {
     assert!(session.path("r-recall.svg").exists(), "the other picture stands beside");
 
     for (flags, told) in [
-        (&["--index", INDEX][..], "has several runs"),
+        (&["--index", INDEX][..], "expected one run; name its setting (--setting)"),
         (&["--index", "nothing"], "expected a run of this session"),
         (&["--index", INDEX, "--setting", SETTING, "--deepest", "9"], "deepest: expected 1 to 8"),
         (&["--index", INDEX, "--setting", SETTING, "--together", "0"], "together: expected 1 to 8"),
@@ -203,6 +203,14 @@ fn a_study_is_made_and_its_rows_lead_to_queries_and_docs() {
         .flat_map(|&query| run(&lab).judged.lost_of(&lab.truth, query))
         .filter_map(|(rank, doc)| (rank == 2).then_some(doc))
         .collect();
+    // The list goes into a file, with all texts.
+    let path = session.path("list.csv");
+    window.click("Save list…");
+    window.type_into("File", text(&path));
+    window.click("Save");
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(written.lines().count(), 1 + lost.len(), "{:?}", window.app().latest_notice());
+    assert!(written.contains(&format!("\n{first},question title {first} · the text of question {first}")), "{written}");
     window.click(&name(docs.len(), "doc", "docs"));
     let doc = window.harness.query_all_by_label_contains(": doc title ").next().expect("docs are listed");
     doc.click();

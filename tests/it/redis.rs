@@ -223,8 +223,8 @@ fn vector_sets_are_loaded_judged_and_removed_and_nothing_else_is_touched() {
         fs::read_to_string(json).expect("written")
     };
     let (whole, codes) = (why("fp32", "efSearch=10"), why("bin", "truth=1"));
-    assert!(whole.contains("graph not reached") && !whole.contains("uantisation"), "{whole}");
-    assert!(codes.contains("uantisation") && !codes.contains("graph not reached"), "{codes}");
+    assert!(whole.contains("graph_not_reached") && !whole.contains("quantisation"), "{whole}");
+    assert!(codes.contains("quantisation") && !codes.contains("graph_not_reached"), "{codes}");
     assert!(!whole.contains("cannot be told") && !codes.contains("cannot be told"));
     assert_eq!(server.keys(), expected);
     for key in planted {

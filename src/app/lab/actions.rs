@@ -11,7 +11,7 @@ use super::super::work::Slot;
 use super::command::LabCommand;
 use super::group::{Axis, Group, RangeForm};
 use super::state::{Form, Part, Shows, State};
-use super::studies::Found;
+use super::studies::FoundPart;
 use super::work::{self, Keepsake, Opened};
 use crate::compute::error::Error;
 use crate::compute::exact::ScoreParams;
@@ -193,6 +193,8 @@ impl App {
                         found.is_some_and(|found| state.studies.picture < found.finding.pictures.len())
                     }
                     Part::StudyTable | Part::StudyNotes => state.studies.finding().is_some(),
+                    Part::StudyMore => state.studies.finding().is_some_and(|found| found.finding.more.is_some()),
+                    Part::StudyList => state.studies.listed.is_some(),
                 };
                 let path = match state.kept(part) {
                     Some(kept) => self.study_path(kept),
@@ -216,16 +218,18 @@ impl App {
                 if let (Some(form), Some(opened)) = (state.save.take(), state.opened.clone()) {
                     let scores = state.scores.clone();
                     let found = state.studies.finding().cloned().zip(state.kept(form.what));
-                    let range = |found: &Arc<Found>| state.group.as_ref()?.range_on(found, state.studies.picture);
+                    let found = found.map(|(found, kept)| FoundPart {
+                        chosen: state.group.as_ref().and_then(|group| group.range_on(&found, state.studies.picture)),
+                        list: state.list(),
+                        found,
+                        kept,
+                    });
                     let kept = Keepsake {
                         opened,
                         line: state.current,
                         shows_group: state.shows == Shows::Group,
                         place: scores.as_ref().and_then(|shown| state.in_sight(shown).1),
-                        found: found.map(|(found, part)| {
-                            let range = range(&found);
-                            (found, part, range)
-                        }),
+                        found,
                         scores,
                         queries: state.queries.clone(),
                         rate: FrameRate::new(self.settings.frames_per_second).unwrap_or_default(),

@@ -146,9 +146,10 @@ fn tabs(app: &mut App, ui: &mut egui::Ui) {
                     let Some(found) = app.lab.state.studies.finding().cloned() else { return };
                     ui.menu_button("Save study", |ui| {
                         let picture = (Part::StudyPicture, "Picture…", !found.finding.pictures.is_empty());
-                        for (part, name, has_it) in
-                            [picture, (Part::StudyTable, "Table…", true), (Part::StudyNotes, "Notes…", true)]
-                        {
+                        let more = found.finding.more.as_ref().map(|more| format!("Table of {}…", more.name));
+                        let more = more.as_deref().map(|name| (Part::StudyMore, name, true));
+                        let others = [(Part::StudyTable, "Table…", true), (Part::StudyNotes, "Notes…", true)];
+                        for (part, name, has_it) in [picture].into_iter().chain(others).chain(more) {
                             if ui.add_enabled(has_it, egui::Button::new(name)).clicked() {
                                 app.commands.push(Command::Lab(LabCommand::AskSave(part)));
                                 ui.close();

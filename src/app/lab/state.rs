@@ -7,7 +7,7 @@ use super::super::grid::Grid;
 use super::super::save_dialog::SaveForm;
 use super::super::state::Player;
 use super::group::{Group, RangeForm};
-use super::studies::{DocText, Kept, Studies};
+use super::studies::{DocText, Kept, Side, Studies};
 use super::work::{Opened, QueryList, Shown, Told};
 use crate::compute::index::scores::Scores;
 use crate::compute::index::truth::Question;
@@ -105,6 +105,10 @@ pub enum Part {
     /// The table of the study, and its notes.
     StudyTable,
     StudyNotes,
+    /// Its longer table, where it has one.
+    StudyMore,
+    /// The rows that are listed of a row of its table.
+    StudyList,
 }
 
 impl Part {
@@ -125,6 +129,8 @@ impl Part {
             Self::StudyNotes => {
                 ("Save notes", "What the study means, and its table: as text or as JSON", "study", &["txt", "json"])
             }
+            Self::StudyMore => ("Save details", "What the rows of the study are made of", "study", &["csv"]),
+            Self::StudyList => ("Save list", "The rows that are listed, with their texts", "study", &["csv"]),
         }
     }
 }
@@ -219,12 +225,24 @@ impl State {
         (self.query, self.told, self.doc, self.read) = (None, None, None, None);
     }
 
+    /// The rows that are listed, and the file that they are of.
+    pub fn list(&self) -> Option<(Vec<u32>, PathBuf)> {
+        let (listed, opened) = (self.studies.listed.as_ref()?, self.opened.as_ref()?);
+        let vectors = match listed.side {
+            Side::Queries => &opened.question.queries,
+            Side::Docs => &opened.question.docs,
+        };
+        Some((listed.rows(listed.side).to_vec(), vectors.clone()))
+    }
+
     /// The part of a finding that a part is.
     pub fn kept(&self, part: Part) -> Option<Kept> {
         match part {
             Part::StudyPicture => Some(Kept::Picture(self.studies.picture)),
             Part::StudyTable => Some(Kept::Table),
             Part::StudyNotes => Some(Kept::Notes),
+            Part::StudyMore => Some(Kept::More),
+            Part::StudyList => Some(Kept::List(self.studies.listed.as_ref()?.side)),
             Part::Table | Part::Speed | Part::Scores | Part::Queries => None,
         }
     }

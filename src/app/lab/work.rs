@@ -9,7 +9,7 @@ use super::super::save_dialog::{SaveForm, Saved};
 use super::super::work::{Slot, TextCache};
 use super::group::Group;
 use super::state::Part;
-use super::studies::{DocText, Found, Kept, Page, Sorted, keep, words};
+use super::studies::{DocText, Found, FoundPart, Page, Sorted, keep, words};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::demo;
 use crate::compute::error::{Error, Result};
@@ -273,9 +273,6 @@ pub fn read_doc(lab: &Lab, doc: u32, texts: &TextCache, monitor: &Monitor) -> Re
     Ok(DocText { doc, text })
 }
 
-/// What a study found, which part of it, and the range that stands out in its picture.
-pub type FoundPart = (Arc<Found>, Kept, Option<(f64, f64)>);
-
 /// What there is to save.
 pub struct Keepsake {
     pub opened: Arc<Opened>,
@@ -326,9 +323,8 @@ pub fn save(form: &SaveForm<Part>, kept: &Keepsake, monitor: &Monitor) -> Result
                 _ => scores_scene(scores, kept.place, Canvas::FILE).write(&path)?,
             }
         }
-        Part::StudyPicture | Part::StudyTable | Part::StudyNotes => {
-            let (found, part, chosen) = kept.found.as_ref().ok_or_else(nothing)?;
-            keep(found, *part, *chosen, &path)?;
+        Part::StudyPicture | Part::StudyTable | Part::StudyNotes | Part::StudyMore | Part::StudyList => {
+            keep(kept.found.as_ref().ok_or_else(nothing)?, &path, monitor)?;
         }
     }
     Ok(Saved::Done(format!("Written: {}", path.display())))

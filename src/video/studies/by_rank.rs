@@ -23,7 +23,7 @@ pub fn finding(ranks: Ranks) -> Finding {
     let picture = |name: &str, drawing| Picture { name: name.to_owned(), drawing };
     let pictures =
         vec![picture("By rank", Arc::new(ByRank(ranks)) as Arc<dyn Drawing>), picture("Recall", Arc::new(by_query))];
-    Finding { title, notes, pictures, table, links }
+    Finding { title, notes, pictures, table, links, more: None }
 }
 
 /// "rank 3", "ranks 11 to 20"

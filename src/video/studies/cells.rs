@@ -57,6 +57,7 @@ pub fn finding(study: &CellStudy) -> Finding {
         pictures: recall.into_iter().chain([spread]).collect(),
         table: Table { columns, rows, is_cut: false },
         links: study.rows.iter().map(link).collect(),
+        more: None,
     }
 }
 
@@ -164,6 +165,7 @@ pub fn cell(study: &CellStudy, cell: usize, lab: &Lab, monitor: &Monitor) -> Res
         pictures: Vec::new(),
         table: Table { columns, rows, is_cut: false },
         links,
+        more: None,
     })
 }
 

@@ -65,6 +65,7 @@ pub fn finding(difficulty: &Difficulty) -> Finding {
         pictures: pictures.into(),
         table: Table { columns: columns(&["measure"], &numbers), rows, is_cut: false },
         links,
+        more: None,
     }
 }
 
@@ -138,6 +139,7 @@ pub fn group(difficulty: &Difficulty, group: &Group, lab: &Lab, run: &Run, monit
         pictures: vec![Picture { name: "Scores".to_owned(), drawing }],
         table: Table { columns, rows, is_cut: false },
         links,
+        more: None,
     })
 }
 

@@ -34,7 +34,7 @@ pub fn finding(found: Duplicates) -> Finding {
     if !found.overlooked.is_empty() && found.pairs > 0 {
         pictures.push(picture("Overlooked", Arc::new(Missed(found))));
     }
-    Finding { title, notes, pictures, table, links }
+    Finding { title, notes, pictures, table, links, more: None }
 }
 
 /// Every doc of every group, with its text where there are texts.

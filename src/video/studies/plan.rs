@@ -29,7 +29,7 @@ pub fn finding(plan: Plan) -> Finding {
         picture("Cost", Arc::new(Costs(plan.clone())) as Arc<dyn Drawing>),
         picture("Decision tree", Arc::new(Tree(plan))),
     ];
-    Finding { title, notes, pictures, table, links }
+    Finding { title, notes, pictures, table, links, more: None }
 }
 
 fn table(plan: &Plan) -> Table {

@@ -38,7 +38,7 @@ pub fn finding(serving: Serving) -> Finding {
             pictures.push(Picture { name: name.to_owned(), drawing });
         }
     }
-    Finding { title, notes, pictures, table, links }
+    Finding { title, notes, pictures, table, links, more: None }
 }
 
 /// "hnsw:M=16:efConstruction=40 efSearch=64: 40,000 docs × 1,000 queries, dim 384, dot, recall@10"

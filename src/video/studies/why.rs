@@ -28,7 +28,7 @@ pub fn finding(why: &Why) -> Finding {
     };
     let waterfall = Picture { name: "waterfall".to_owned(), drawing: Arc::new(Waterfall::of(why)) };
     let by_rank = Picture { name: "reasons by rank".to_owned(), drawing: Arc::new(ByRank::of(why)) };
-    Finding { title, notes: notes(why), pictures: vec![waterfall, by_rank], table, links }
+    Finding { title, notes: notes(why), pictures: vec![waterfall, by_rank], table, links, more: None }
 }
 
 /// A line a query that lost something, those that lost most first.

@@ -189,6 +189,15 @@ impl App {
                 "png"
             }
             work::Kept::Table => "csv",
+            work::Kept::More => {
+                name += "-details";
+                "csv"
+            }
+            work::Kept::List(side) => {
+                let listed = state.studies.listed.as_ref().map_or("", |listed| listed.link.name.as_str());
+                name += &format!("-{listed}-{}", if side == Side::Queries { "queries" } else { "docs" });
+                "csv"
+            }
             work::Kept::Notes => {
                 name += "-notes";
                 "txt"

@@ -8,6 +8,7 @@ use super::super::super::command::Command;
 use super::super::super::fields::heading;
 use super::super::super::theme::{self, Theme};
 use super::super::LabCommand;
+use super::super::state::Part;
 use super::StudyCommand;
 use super::state::{Listed, PAGE, Side};
 use crate::compute::figures::{count, counted};
@@ -41,11 +42,11 @@ fn lists(app: &mut App, ui: &mut egui::Ui) {
     let App { lab, theme: look, commands, .. } = app;
     let busy = lab.jobs.reading.is_busy();
     let Some(listed) = &lab.state.studies.listed else { return };
-    let mut send = |command| commands.push(Command::Lab(LabCommand::Study(command)));
+    let mut send = |command| commands.push(Command::Lab(command));
     ui.horizontal(|ui| {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             if ui.button(RichText::new("Close").small()).on_hover_text("Leave this row").clicked() {
-                send(StudyCommand::CloseRow);
+                send(LabCommand::Study(StudyCommand::CloseRow));
             }
             ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
                 let name = RichText::new(listed.link.name.to_uppercase()).small().family(theme::medium());
@@ -62,9 +63,15 @@ fn lists(app: &mut App, ui: &mut egui::Ui) {
             let rows = listed.rows(side).len();
             let label = egui::Button::selectable(listed.side == side, counted(rows, one, many));
             if ui.add_enabled(rows > 0, label).clicked() {
-                send(StudyCommand::ListSide(side));
+                send(LabCommand::Study(StudyCommand::ListSide(side)));
             }
         }
+        let save = egui::Button::new(RichText::new("Save list…").small());
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            if ui.add(save).on_hover_text("These rows with all their texts as CSV").clicked() {
+                send(LabCommand::AskSave(Part::StudyList));
+            }
+        });
     });
     if let Some((side, page)) = rows(ui, look, listed, commands).filter(|_| !busy) {
         commands.push(Command::Lab(LabCommand::Study(StudyCommand::Read(side, page))));

@@ -11,6 +11,7 @@ use crate::compute::index::plan::{self, Asking, PlanParams};
 use crate::compute::index::serving::{self, Scheme, ServingParams};
 use crate::compute::index::truth::Question;
 use crate::compute::index::why::{self, WhyParams};
+use crate::video::finding::{Finding, More};
 use crate::video::studies;
 
 /// A field for a word or a number.
@@ -126,7 +127,8 @@ pub const DIFFICULTY: Study = Study {
         params.validate(question.num_docs.unwrap_or(usize::MAX))?;
         Ok(Box::new(move |context, monitor| {
             let measured = difficulty::run(context.lab, context.run()?, &params, monitor)?;
-            Ok(studies::difficulty::finding(&measured))
+            let more = More { name: "measures of every query", table: studies::difficulty::queries(&measured) };
+            Ok(Finding { more: Some(more), ..studies::difficulty::finding(&measured) })
         }))
     },
 };
@@ -216,7 +218,9 @@ pub const DUPLICATES: Study = Study {
         params.check(question.metric, question.dim)?;
         Ok(Box::new(move |context, monitor| {
             let params = DuplicatesParams { docs: context.lab.folder().to_owned(), ..params };
-            Ok(studies::duplicates::finding(duplicates::run(&params, &context.options, monitor)?))
+            let found = duplicates::run(&params, &context.options, monitor)?;
+            let more = More { name: "docs of every group", table: studies::duplicates::members(&found, monitor)? };
+            Ok(Finding { more: Some(more), ..studies::duplicates::finding(found) })
         }))
     },
 };

@@ -13,8 +13,8 @@ use egui::{Align, Layout, RichText};
 pub use actions::StudyCommand;
 pub use links::show as show_inspector;
 pub use registry::{STUDIES, Study};
-pub use state::{Found, Sorted, Studies};
-pub use work::{DocText, Kept, Page, keep, words};
+pub use state::{Found, Side, Sorted, Studies};
+pub use work::{DocText, FoundPart, Kept, Page, keep, words};
 
 use super::super::App;
 use super::super::command::Command;

@@ -221,8 +221,14 @@ mod tests {
             rows: vec![row("b", Some("10")), row("c", None), row("a", Some("9.5")), row("d", Some("1e-3"))],
             is_cut: false,
         };
-        let finding =
-            Finding { title: String::new(), notes: Vec::new(), pictures: Vec::new(), table, links: Vec::new() };
+        let finding = Finding {
+            title: String::new(),
+            notes: Vec::new(),
+            pictures: Vec::new(),
+            table,
+            links: Vec::new(),
+            more: None,
+        };
         Arc::new(Found { study: 0, contestant: None, finding, grid: Grid::default() })
     }
 

@@ -1,6 +1,6 @@
 //! What the studies do on workers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use super::super::super::grid::Grid;
@@ -10,6 +10,8 @@ use super::state::{Found, Side};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::{Error, Result};
 use crate::compute::index::session::{Lab, Options};
+use crate::compute::index::words::Words;
+use crate::compute::table::{Column, Table};
 use crate::job::Monitor;
 use crate::video::panel::Canvas;
 
@@ -73,24 +75,57 @@ pub enum Kept {
     Picture(usize),
     Table,
     Notes,
+    /// The longer table.
+    More,
+    /// The rows that are listed, with their texts.
+    List(Side),
+}
+
+/// A part of a finding that is to be written.
+pub struct FoundPart {
+    pub found: Arc<Found>,
+    pub kept: Kept,
+    /// The range of the picture that is chosen.
+    pub chosen: Option<(f64, f64)>,
+    /// The rows that are listed, and the file that they are of.
+    pub list: Option<(Vec<u32>, PathBuf)>,
 }
 
 /// Writes a part of a finding; the ending of the path says as what.
 ///
 /// # Errors
-/// A picture that there is not; a file that cannot be written.
-pub fn keep(found: &Arc<Found>, kept: Kept, chosen: Option<(f64, f64)>, path: &Path) -> Result<()> {
+/// A part that there is not; a file that cannot be written; cancelled.
+pub fn keep(part: &FoundPart, path: &Path, monitor: &Monitor) -> Result<()> {
+    let FoundPart { found, kept, chosen, list } = part;
     let finding = &found.finding;
-    match kept {
+    match *kept {
         Kept::Picture(place) => match finding.pictures.get(place) {
-            Some(picture) => picture.drawing.scene(Canvas::FILE, chosen).write(path),
-            None => Err(Error::Index { what: "this study has no such picture".to_owned() }),
+            Some(picture) => picture.drawing.scene(Canvas::FILE, *chosen).write(path),
+            None => Err(nothing("picture")),
         },
         Kept::Table => write_atomically(path, &finding.table.to_csv()),
+        Kept::More => {
+            let more = finding.more.as_ref().ok_or_else(|| nothing("longer table"))?;
+            write_atomically(path, &more.table.to_csv())
+        }
+        Kept::List(side) => {
+            let (rows, vectors) = list.as_ref().ok_or_else(|| nothing("list"))?;
+            let mut words = Words::beside(vectors, monitor)?;
+            let name = if side == Side::Queries { "query" } else { "doc" };
+            let column = |name: &str, is_number| Column { name: name.to_owned(), is_number };
+            let row = |row: &u32| vec![Some(row.to_string()), Some(words.of(*row))];
+            let rows = rows.iter().map(row).collect();
+            let table = Table { columns: vec![column(name, true), column("text", false)], rows, is_cut: false };
+            write_atomically(path, &table.to_csv())
+        }
         Kept::Notes => {
             let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
             let text = if is_json { finding.to_json() } else { finding.to_text() };
             write_atomically(path, text.as_bytes())
         }
     }
+}
+
+fn nothing(what: &str) -> Error {
+    Error::Index { what: format!("this study has no such {what}") }
 }
