@@ -108,12 +108,12 @@ fn search(args: &IndexSearchArgs, monitor: &Monitor) -> Result<(), Failure> {
     match failures.len() {
         0 => Ok(()),
         failed => {
-            let message = format!(
-                "{} of {} could not be judged (see above); the others are in {}",
-                count(failed),
-                counted(candidates.len(), "index", "indexes"),
-                args.output_dir.display()
-            );
+            let rest = match failed == candidates.len() {
+                true => String::new(),
+                false => format!("; the others are in {}", args.output_dir.display()),
+            };
+            let all = counted(candidates.len(), "index", "indexes");
+            let message = format!("{} of {all} could not be judged (see above){rest}", count(failed));
             Err(if failures.iter().all(Error::is_wrong_use) {
                 Error::IndexUse { what: message }.into()
             } else {

@@ -71,20 +71,19 @@ pub struct StudyOutputArgs {
 
 /// Tells what was found, and writes the files that were asked for.
 pub fn report(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure> {
-    write(finding, output)?;
+    // Told first: a file that cannot be written does not take what was found with it.
     if !output.common.quiet {
         tell!("{}", finding.to_text().trim_end());
     }
-    Ok(())
+    write(finding, output)
 }
 
 /// As [`report`], but of a long table the first rows only are told, and of long texts the beginning; files get all.
 pub fn report_first(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure> {
     const ROWS: usize = 20;
     const LENGTH: usize = 100;
-    write(finding, output)?;
     if output.common.quiet {
-        return Ok(());
+        return write(finding, output);
     }
     let cell = |cell: &Option<String>| Some(cell.as_deref().map_or(String::new(), |text| shortened(text, LENGTH)));
     let rows: Vec<Vec<Option<String>>> =
@@ -96,7 +95,7 @@ pub fn report_first(finding: &Finding, output: &StudyOutputArgs) -> Result<(), F
     if more > 0 {
         tell!("and {} (--csv FILE writes all)", counted(more, "row more", "rows more"));
     }
-    Ok(())
+    write(finding, output)
 }
 
 fn write(finding: &Finding, output: &StudyOutputArgs) -> Result<(), Failure> {

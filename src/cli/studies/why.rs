@@ -5,7 +5,7 @@ use clap::Args;
 use super::super::args::IndexProcessArgs;
 use super::super::progress::ProgressLine;
 use super::super::{Failure, use_threads};
-use super::{RunArgs, StudyOutputArgs, report};
+use super::{RunArgs, StudyOutputArgs, report_first};
 use crate::compute::index::process::own_program;
 use crate::compute::index::session::Options;
 use crate::compute::index::why::{self, WhyParams};
@@ -43,5 +43,5 @@ pub fn run(args: &WhyArgs, monitor: &Monitor) -> Result<(), Failure> {
         let place = args.run.place(&lab)?;
         why::run(&lab, &lab.runs[place], &WhyParams { query: args.query }, &options, monitor)?
     };
-    report(&finding(&why), &args.output)
+    report_first(&finding(&why), &args.output)
 }

@@ -407,7 +407,9 @@ impl SpreadPicture {
     fn of(study: &CellStudy) -> Self {
         let bubble = |row: &CellRow| {
             let (spread, _) = row.spread?;
-            let is_worse = row.recall.zip(study.recall).is_some_and(|(cell, all)| cell.high < all.mean);
+            // The band of a few queries tells nothing.
+            let judged = row.recall.filter(|_| row.queries >= TELLING_QUERIES).zip(study.recall);
+            let is_worse = judged.is_some_and(|(cell, all)| cell.high < all.mean);
             let text = row.texts.first().map_or(String::new(), |text| {
                 let title = text.split(" · ").next().unwrap_or_default();
                 format!(" · {}", shortened(title, NAME_LENGTH))

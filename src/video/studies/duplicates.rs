@@ -209,7 +209,7 @@ impl Drawing for Thresholds {
             decades.map(|decade| (f64::from(decade), grouped(10u64.pow(decade)))).collect();
         sheet.y_marks(&pairs, &decades);
         sheet.x_marks(&pairs, &marks);
-        sheet.panel_names(&pairs, (axis, "pairs"));
+        sheet.panel_names(&pairs, (axis, "pairs (log scale)"));
         line(&mut sheet, &pairs, &found.curve, |step| power(step.pairs), inks.exact);
         let docs = found.curve.iter().map(|step| step.docs).max().unwrap_or(0);
         let docs = panel(left + across + 152.0 * unit, docs as f64);

@@ -8,7 +8,7 @@ use super::super::lab::heading;
 use super::super::palette::{Color, Inks};
 use super::super::panel::{Canvas, Panel};
 use super::super::scene::{Align, Item, Scene, Sheet};
-use super::series::{Axis, beside, chart, dot, secs, whole, wrapped};
+use super::series::{Axis, beside, chart, cut, dot, secs, whole, wrapped};
 use crate::compute::figures::{count, counted};
 use crate::compute::index::plan::tree::{Branch, Leaf, Verdict};
 use crate::compute::index::plan::{Asking, Method, Plan};
@@ -168,7 +168,7 @@ impl Drawing for Costs {
             sheet.items.push(Item::Line { points: line(method, ends), width: width.max(1.0), color });
         }
         self.break_evens(&mut sheet, &panel, &at);
-        self.names(&mut sheet, &panel, &|method| at(ends.1, method.cost.total(ends.1)).1);
+        self.names(&mut sheet, (&panel, width), &|method| at(ends.1, method.cost.total(ends.1)).1);
         canvas.scene(sheet)
     }
 }
@@ -195,7 +195,7 @@ impl Costs {
     }
 
     /// Names at the right ends of the lines, moved apart where they would touch.
-    fn names(&self, sheet: &mut Sheet, panel: &Panel, end: &dyn Fn(&Method) -> f32) {
+    fn names(&self, sheet: &mut Sheet, (panel, width): (&Panel, f32), end: &dyn Fn(&Method) -> f32) {
         let (unit, inks) = (sheet.unit, sheet.inks);
         let height = 26.0 * unit;
         let mut places: Vec<(f32, &Method)> = self.0.methods.iter().map(|method| (end(method), method)).collect();
@@ -218,11 +218,12 @@ impl Costs {
             let face = if method.cheapest.is_some() { Face::Medium } else { Face::Regular };
             let ink = if color == inks.rule_strong { inks.ink_soft } else { color };
             let why = match (method.last().reaches, method.fits) {
-                (false, _) => format!("{} · recall {:.3}", method.name(), method.last().recall.mean),
-                (true, false) => format!("{} · does not fit", method.name()),
+                (false, _) => format!("recall {:.3} · {}", method.last().recall.mean, method.name()),
+                (true, false) => format!("does not fit · {}", method.name()),
                 (true, true) => method.name(),
             };
-            sheet.text(from, y + 6.0 * unit, 18.0, face, Align::Left, ink, why);
+            let why = cut(face, 18.0 * unit, vec![why], 1, width - from - 12.0 * unit);
+            sheet.text(from, y + 6.0 * unit, 18.0, face, Align::Left, ink, why.concat());
         }
     }
 }
@@ -327,12 +328,19 @@ impl Tree {
         let box_of = [columns[2], center - half, columns[3] - 26.0 * unit, center + half];
         framed(sheet, box_of, edge, edge == inks.exact);
         let inner = box_of[0] + 14.0 * unit;
+        // As many lines as there is room for; a larger picture tells all.
+        let room = |height: f32, size: f32| (height / ((size + 5.0) * unit)).floor().max(1.0) as usize;
         let mut lines: Vec<(String, Color, Face)> = Vec::new();
-        if !leaf.asks.is_empty() {
+        let across = box_of[2] - box_of[0] - 28.0 * unit;
+        let (asks, room_for_says) = match room(2.0 * half, 17.0) {
+            1 => (format!("{} ", leaf.asks), 1),
+            most => (String::new(), most - usize::from(!leaf.asks.is_empty())),
+        };
+        if asks.is_empty() && !leaf.asks.is_empty() {
             lines.push((leaf.asks.to_owned(), inks.ink_soft, Face::Regular));
         }
-        let across = box_of[2] - box_of[0] - 28.0 * unit;
-        let says = wrapped(Face::Medium, 17.0 * unit, leaf.says, across);
+        let says = wrapped(Face::Medium, 17.0 * unit, format!("{asks}{}", leaf.says).trim_start(), across);
+        let says = cut(Face::Medium, 17.0 * unit, says, room_for_says, across);
         lines.extend(says.into_iter().map(|line| (line, ink, Face::Medium)));
         text_lines(sheet, (inner, center), 17.0, lines);
         let (color, word) = match (leaf.verdict, is_extrapolated) {
@@ -347,7 +355,9 @@ impl Tree {
         let told = x + 40.0 * unit;
         sheet.text(told, center + 6.0 * unit, 17.0, Face::Medium, Align::Left, color, word.to_owned());
         let from = told + 120.0 * unit;
-        let lines = wrapped(Face::Regular, 16.0 * unit, &leaf.because, columns[4] - from);
+        let across = columns[4] - from;
+        let lines = wrapped(Face::Regular, 16.0 * unit, &leaf.because, across);
+        let lines = cut(Face::Regular, 16.0 * unit, lines, room(row, 16.0), across);
         let ink = if leaf.verdict == Verdict::Open { inks.ink_soft } else { inks.ink };
         text_lines(sheet, (from, center), 16.0, lines.into_iter().map(|line| (line, ink, Face::Regular)).collect());
     }

@@ -148,13 +148,17 @@ pub(super) fn chart(sheet: &mut Sheet, panel: &Panel, (x, y): (&Axis, &Axis), se
             dot(sheet, (x, y), 5.0 * unit, line.color);
         }
     }
-    let mut across = panel.left;
-    for line in series.iter().filter(|line| !line.name.is_empty()) {
+    let named = || series.iter().filter(|line| !line.name.is_empty());
+    let width = |line: &Series| 30.0 * unit + fonts::width(Face::Regular, 18.0 * unit, &line.name);
+    let total = named().map(|line| width(line) + 26.0 * unit).sum::<f32>() - 26.0 * unit;
+    // Above the marks of the y axis there is room, too.
+    let mut across = panel.left.min(panel.right - total);
+    for line in named() {
         let baseline = panel.top - 16.0 * unit;
         sheet.rect(across, baseline - 8.0 * unit, 22.0 * unit, (4.0 * unit).max(2.0), line.color);
-        across += 30.0 * unit;
-        sheet.text(across, baseline, 18.0, Face::Regular, Align::Left, sheet.inks.ink_soft, line.name.clone());
-        across += fonts::width(Face::Regular, 18.0 * unit, &line.name) + 26.0 * unit;
+        let x = across + 30.0 * unit;
+        sheet.text(x, baseline, 18.0, Face::Regular, Align::Left, sheet.inks.ink_soft, line.name.clone());
+        across += width(line) + 26.0 * unit;
     }
 }
 
@@ -179,9 +183,35 @@ pub(super) fn wrapped(face: Face, size: f32, text: &str, width: f32) -> Vec<Stri
     lines
 }
 
+/// The first `most` lines, one at least; the last of them ends with "…" if there were more, or if it is too long.
+pub(super) fn cut(face: Face, size: f32, mut lines: Vec<String>, most: usize, width: f32) -> Vec<String> {
+    let is_long = |line: &String| fonts::width(face, size, line) > width;
+    let is_cut = lines.len() > most.max(1) || lines.last().is_some_and(is_long);
+    lines.truncate(most.max(1));
+    if let Some(last) = lines.last_mut().filter(|_| is_cut) {
+        while !last.is_empty() && fonts::width(face, size, &format!("{last}…")) > width {
+            last.pop();
+        }
+        last.truncate(last.trim_end().len());
+        last.push('…');
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_do_not_fit_are_cut() {
+        let lines = || vec!["one two".to_owned(), "three four".to_owned(), "five".to_owned()];
+        let width = fonts::width(Face::Regular, 16.0, "three four");
+        assert_eq!(cut(Face::Regular, 16.0, lines(), 3, width), lines());
+        let two = cut(Face::Regular, 16.0, lines(), 2, width);
+        assert!(two.len() == 2 && two[1].starts_with("three") && two[1].ends_with('…') && two[1].len() > 8, "{two:?}");
+        assert!(fonts::width(Face::Regular, 16.0, &two[1]) <= width);
+        assert_eq!(cut(Face::Regular, 16.0, lines(), 0, width).len(), 1);
+    }
 
     #[test]
     fn values_are_written_short() {

@@ -66,6 +66,7 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
     let studies = &mut lab.state.studies;
     let study = studies.study();
     let shown_of = studies.finding().and_then(|found| found.contestant.clone());
+    let is_made = studies.running == Some(studies.chosen);
     let texts = &mut studies.texts[studies.chosen];
     let wrong = why_not.as_ref().and_then(|why| why.field);
     let is_narrow = ui.available_width() < 560.0;
@@ -98,7 +99,8 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
             });
         }
         let (ink, fill) = if why_not.is_none() { (theme.paper, theme.exact) } else { (theme.ink_soft, theme.rule) };
-        let button = egui::Button::new(RichText::new(study.action).family(theme::medium()).color(ink)).fill(fill);
+        let action = if is_made { "Being made…" } else { study.action };
+        let button = egui::Button::new(RichText::new(action).family(theme::medium()).color(ink)).fill(fill);
         let of = match (study.subject, &contestant) {
             (Subject::Contestant | Subject::Either, Some(name)) => format!("Of {name}, in the background"),
             _ => "In the background".to_owned(),
@@ -112,6 +114,7 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
             commands.push(Command::Lab(LabCommand::Study(StudyCommand::Start)));
         }
         let told = match (&why_not, &shown_of) {
+            _ if is_made => None,
             (Some(why), _) => Some(why.words.clone()),
             (None, Some(of)) if contestant.as_ref().is_some_and(|now| now != of) => {
                 Some(format!("Shown is {of}; now chosen is {}", contestant.unwrap_or_default()))

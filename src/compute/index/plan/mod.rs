@@ -405,10 +405,10 @@ impl Plan {
         let scores = self.docs as f64 * self.distinct as f64;
         let needed = bytes((scores * 4.0) as u64);
         let all = format!(
-            "All scores beforehand are {} × {} = {:.3e} scores, {needed} as float32",
+            "All scores beforehand are {} × {} = {} scores, {needed} as float32",
             counted(self.docs, "doc", "docs"),
             counted(self.distinct, "query", "queries"),
-            scores
+            count(self.docs.saturating_mul(self.distinct))
         );
         match self.methods.iter().find(|method| method.is_precomputed()) {
             Some(method) => format!(

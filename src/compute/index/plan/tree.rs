@@ -176,11 +176,13 @@ impl<'a> Held<'a> {
         };
         if tells_memory {
             let links = (self.memory(graph) - self.vectors_bytes()).max(0.0) / self.docs;
+            let mut told = String::new();
             if links > 2.0 * TOLD_LINK_BYTES {
                 verdict = Verdict::Wrong;
+                told = format!(", not {TOLD_LINK_BYTES},");
             }
             because = format!(
-                "{because}; {links:.0} B per item beside {} B of vector, {} in all",
+                "{because}; {links:.0} B per item{told} beside {} B of vector, {} in all",
                 count(self.plan.dim * 4),
                 bytes(self.memory(graph) as u64)
             );
@@ -256,7 +258,10 @@ impl<'a> Held<'a> {
             return open(asks, says, "too few docs to tell its memory");
         }
         let saved = self.vectors_bytes() / memory;
-        let saves = format!("saves {saved:.1}× ({})", bytes(memory as u64));
+        let saves = match saved >= 1.0 {
+            true => format!("saves {saved:.1}× ({})", bytes(memory as u64)),
+            false => format!("saves nothing ({} beside {})", bytes(memory as u64), bytes(self.vectors_bytes() as u64)),
+        };
         let (last, recall) = (codes.last(), self.plan.params.recall);
         let (verdict, because) = match (last.reaches, saved >= 4.0) {
             (true, true) => (Verdict::Right, format!("{saves} at recall {:.4}", last.recall.mean)),
@@ -297,7 +302,11 @@ mod tests {
         assert_eq!(leaves[2].0, Verdict::Right);
         // 12 MB of 20,000 docs with 8 MB of vectors: 200 B a doc, not 8.
         assert_eq!(leaves[3].0, Verdict::Wrong);
-        assert!(leaves[3].1.contains("200 B per item beside 400 B of vector, 6.00 GB in all"), "{}", leaves[3].1);
+        assert!(
+            leaves[3].1.contains("200 B per item, not 8, beside 400 B of vector, 6.00 GB in all"),
+            "{}",
+            leaves[3].1
+        );
         assert_eq!(leaves[4].0, Verdict::Right);
         assert_eq!(leaves[5].0, Verdict::Wrong);
         assert!(leaves[5].1.contains("saves 8.0× (500 MB), but recall is 0.7000 at best"), "{}", leaves[5].1);
