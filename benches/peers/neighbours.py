@@ -5,7 +5,7 @@
     knnscope index judge --docs docs.vec --queries queries.vec --dim 384 --neighbors hnswlib.jsonl -o lab
 
 Each query is asked alone, on one thread, and its latency stands beside its ids. Libraries: hnswlib, usearch, annoy,
-faiss (a factory string), scann (pip install the one that is wanted, and numpy).
+faiss (a factory string), scann (pip install the one that is wanted, and numpy; scann also wants protobuf).
 """
 
 import argparse
