@@ -10,7 +10,7 @@
 # Exit code 3: it cannot be had here; the last line of standard error says why.
 set -eu
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/knnscope/redis-8
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/knnscope/redis-server-8
 suite=trixie
 # What redis-server is linked with, down to the C library.
 packages="redis-server redis-tools libatomic1 libc6 libcap2 libgcc-s1 libjemalloc2 liblzf1 libssl3t64 libstdc++6 libsystemd0
@@ -23,9 +23,9 @@ cannot() {
 
 # Its own dynamic linker loads its own libraries; nothing of the system's is replaced.
 in_root() {
-    for linker in "$cache"/root/usr/lib/*/ld-linux-*.so.*; do
+    for linker in "$cache"/unpacked/usr/lib/*/ld-linux-*.so.*; do
         [ -f "$linker" ] || return 1
-        echo "$linker --library-path $(dirname "$linker") $cache/root/usr/bin/redis-server"
+        echo "$linker --library-path $(dirname "$linker") $cache/unpacked/usr/bin/redis-server"
         return
     done
 }
@@ -46,8 +46,8 @@ get() {
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     [ -f "$keyring" ] || cannot "$keyring is missing (package debian-archive-keyring)"
     apt=$cache/apt
-    rm -rf "$apt" "$cache/root"
-    mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/debs" "$cache/root"
+    rm -rf "$apt" "$cache/unpacked"
+    mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/debs" "$cache/unpacked"
     echo "deb [signed-by=$keyring] $mirror $suite main" > "$apt/sources.list"
     # A state of its own: the system's lists of packages stay as they are.
     options="-o Dir::State=$apt -o Dir::State::lists=$apt/lists -o Dir::State::status=/dev/null -o Dir::Cache=$apt
@@ -58,7 +58,7 @@ get() {
     (cd "$apt/debs" && timeout 300 apt-get $options -q download $packages) > "$apt/log" 2>&1 ||
         cannot "the mirror did not give the packages: $(tail -n 1 "$apt/log")"
     for package in "$apt"/debs/*.deb; do
-        dpkg-deb -x "$package" "$cache/root" || cannot "$package cannot be unpacked"
+        dpkg-deb -x "$package" "$cache/unpacked" || cannot "$package cannot be unpacked"
     done
     rm -rf "$apt"
     server=$(in_root) || cannot "the C library's dynamic linker is not where it is expected"

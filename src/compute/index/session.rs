@@ -376,10 +376,7 @@ impl Lab {
             save: None,
             scratch,
             converses: false,
-            server: Candidate::parse(candidate, self.arena.dim())?
-                .server()
-                .map(|server| Access::of_session(server, &self.folder))
-                .transpose()?,
+            server: None,
         })
     }
 
