@@ -51,16 +51,21 @@ impl Level {
         Self::ALL.into_iter().filter(|&level| level <= Self::best())
     }
 
+    /// Found once: kernels ask at every call.
     #[cfg(target_arch = "x86_64")]
+    #[inline]
     fn best() -> Self {
-        let has_avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
-        if has_avx512 && is_x86_feature_detected!("popcnt") {
-            Self::Avx512
-        } else if is_x86_feature_detected!("avx2") {
-            Self::Avx2
-        } else {
-            Self::Scalar
-        }
+        static BEST: OnceLock<Level> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let has_avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+            if has_avx512 && is_x86_feature_detected!("popcnt") {
+                Self::Avx512
+            } else if is_x86_feature_detected!("avx2") {
+                Self::Avx2
+            } else {
+                Self::Scalar
+            }
+        })
     }
 
     #[cfg(not(target_arch = "x86_64"))]
@@ -224,16 +229,6 @@ kernel! {
 pub const LUMA: [i32; 3] = [11_966, 40_254, 4_064];
 pub const BLUE_DIFFERENCE: [i32; 3] = [-6_596, -22_189, 28_785];
 pub const RED_DIFFERENCE: [i32; 3] = [28_785, -26_145, -2_640];
-
-kernel! {
-    /// Rows in which a column differs from others.
-    ///
-    /// `own`, `ones`: set rows of the column and of the others. `counts + carried`: rows in which both are set, or,
-    /// when `is_inverted`, in which only the other is. `distances`: overwritten. All of one length.
-    column_distances(
-        counts: &[u16], carried: &[u32], ones: &[u32], own: u32, is_inverted: bool, distances: &mut [u32],
-    )
-}
 
 /// Appends the index of every distance that is at most `own_limit` or its own limit, ascending.
 ///

@@ -71,12 +71,17 @@ pub struct ListedColumn {
     pub ones: u32,
     /// Whether the rows that are not set are listed.
     pub is_inverted: bool,
+    /// Planes of counters that its listed rows can reach.
+    planes: usize,
 }
 
 impl ListedColumn {
     fn of(column: &[u64], rows: usize) -> Self {
         let ones: usize = column.iter().map(|word| word.count_ones() as usize).sum();
-        Self { ones: ones as u32, is_inverted: ones > rows / 2 }
+        let is_inverted = ones > rows / 2;
+        let listed = if is_inverted { rows - ones } else { ones };
+        let planes = listed.checked_ilog2().map_or(0, |last| last as usize + 1).min(PLANES);
+        Self { ones: ones as u32, is_inverted, planes }
     }
 }
 
@@ -123,18 +128,17 @@ impl RowLists {
     }
 
     /// The classes of chunk `index`.
+    #[inline(always)]
     fn classes(&self, index: usize) -> [&[u16]; CLASSES] {
-        let mut start = if index == 0 { 0 } else { self.ends[index - 1][CLASSES - 1] as usize };
-        self.ends[index].map(|end| {
-            let class = &self.rows[start..end as usize];
-            start = end as usize;
-            class
-        })
+        let start = if index == 0 { 0 } else { self.ends[index - 1][CLASSES - 1] };
+        let [first, second, both] = self.ends[index];
+        let class = |start: u32, end: u32| &self.rows[start as usize..end as usize];
+        [class(start, first), class(first, second), class(second, both)]
     }
 }
 
 /// Stands where a pair has no second column.
-const NO_COLUMN: ListedColumn = ListedColumn { ones: 0, is_inverted: false };
+const NO_COLUMN: ListedColumn = ListedColumn { ones: 0, is_inverted: false, planes: 0 };
 
 const CHUNK_WORDS: usize = CHUNK_ROWS / 64;
 
@@ -167,39 +171,73 @@ fn list_places(level: Level, class: &[u64; CHUNK_WORDS], places: &mut [u16], end
     end
 }
 
-/// Adds those rows of chunk `index`, which is `chunk`, that count for a pair of columns to their counters. These hold
-/// `SEGMENT_CHUNKS` chunks, and must have been zero before chunk 0, `SEGMENT_CHUNKS`, 2 · `SEGMENT_CHUNKS`, ….
+/// Adds those rows of chunk `index`, which is `chunk`, that count for pairs of columns to their counters. These hold
+/// `SEGMENT_CHUNKS` chunks: chunk 0, `SEGMENT_CHUNKS`, 2 · `SEGMENT_CHUNKS`, … overwrites them. Meanwhile `next` is
+/// brought near, what is wanted next.
+///
+/// `planes`: one a pair.
 ///
 /// # Panics
 /// A chunk that the columns do not have.
-pub fn add_rows(level: Level, chunk: &Chunk, rows: &RowLists, index: usize, planes: &mut PairPlanes) {
-    let classes = rows.classes(index);
-    let most = (index % SEGMENT_CHUNKS + 1) * CHUNK_ROWS;
-    let used = most.ilog2() as usize + 1;
+pub fn add_rows(
+    level: Level,
+    chunk: &Chunk,
+    next: &[BlockRow],
+    pairs: &[RowLists],
+    index: usize,
+    planes: &mut [PairPlanes],
+) {
+    assert_eq!(pairs.len(), planes.len(), "counters for every pair");
     #[cfg(target_arch = "x86_64")]
     match level.min(Level::best()) {
         // SAFETY: `Level::best` found the features on this CPU.
-        Level::Avx512 => return unsafe { x86::add_rows_avx512(chunk, classes, planes, used) },
+        Level::Avx512 => return unsafe { x86::add_rows_avx512(chunk, next, pairs, index, planes) },
         // SAFETY: as above.
-        Level::Avx2 => return unsafe { x86::add_rows_avx2(chunk, classes, planes, used) },
+        Level::Avx2 => return unsafe { x86::add_rows_avx2(chunk, next, pairs, index, planes) },
         Level::Scalar => {}
     }
     let _ = level;
-    add_rows_with::<Words>(chunk, classes, planes, used);
+    add_rows_with::<Words>(chunk, next, pairs, index, planes);
 }
 
-/// Reads the counters: `counts`, one a column, overwritten.
+/// Reads the counters of a column: `counts`, one for each of the block, overwritten.
 pub fn counts(level: Level, planes: &Planes, counts: &mut [u16; BLOCK]) {
     #[cfg(target_arch = "x86_64")]
     match level.min(Level::best()) {
-        // SAFETY: the features were found on this CPU.
-        Level::Avx512 if is_x86_feature_detected!("avx512bw") => return unsafe { x86::counts_avx512(planes, counts) },
         // SAFETY: `Level::best` found the features on this CPU.
         Level::Avx512 | Level::Avx2 => return unsafe { x86::counts_avx2(planes, counts) },
         Level::Scalar => {}
     }
     let _ = level;
     counts_of(planes, counts);
+}
+
+/// Rows in which `column` differs from those of a block.
+///
+/// `planes`: its counters. `carried`: what they counted before they were overwritten. `ones`: set rows of the columns
+/// of the block. `distances`: overwritten.
+pub fn distances(
+    level: Level,
+    column: ListedColumn,
+    planes: &Planes,
+    carried: &[u32; BLOCK],
+    ones: &[u32; BLOCK],
+    distances: &mut [u32; BLOCK],
+) {
+    #[cfg(target_arch = "x86_64")]
+    match level.min(Level::best()) {
+        // SAFETY: the features were found on this CPU.
+        Level::Avx512 if is_x86_feature_detected!("avx512bw") => {
+            return unsafe { x86::distances_avx512(column, planes, carried, ones, distances) };
+        }
+        // SAFETY: `Level::best` found the features on this CPU.
+        Level::Avx512 | Level::Avx2 => {
+            return unsafe { x86::distances_avx2(column, planes, carried, ones, distances) };
+        }
+        Level::Scalar => {}
+    }
+    let _ = level;
+    distances_of(column, planes, carried, ones, distances);
 }
 
 /// Bits in which `left` and `right` differ.
@@ -314,11 +352,33 @@ fn add_high<T: Lanes>(high: &mut [T; HIGH_PLANES], carry: T, is_few: bool) {
     }
 }
 
-/// Adds two sums to counters, of which the `used` lowest planes may change.
+/// What counters held before a chunk.
+#[derive(Debug, Clone, Copy)]
+enum Held {
+    /// Anything, which is overwritten.
+    Nothing,
+    /// Sums that stay in the lowest planes when the chunk is added.
+    Low { planes: usize },
+}
+
+/// Adds two sums to counters.
 #[inline(always)]
-fn add_sums<T: Lanes>(planes: &mut Planes, left: &[T; CHUNK_PLANES], right: &[T; CHUNK_PLANES], used: usize) {
+fn add_sums<T: Lanes>(planes: &mut Planes, left: &[T; CHUNK_PLANES], right: &[T; CHUNK_PLANES], held: Held) {
     let zero = T::load(&BlockRow::ZERO);
     let (low, high) = planes.0.split_at_mut(CHUNK_PLANES);
+    let Held::Low { planes: used } = held else {
+        let mut carry = zero;
+        for ((plane, &left), &right) in low.iter_mut().zip(left).zip(right) {
+            let mut total = left;
+            carry = add(&mut total, right, carry);
+            total.store(plane);
+        }
+        for plane in high {
+            carry.store(plane);
+            carry = zero;
+        }
+        return;
+    };
     let (mut first, mut second) = (zero, zero);
     for ((plane, &left), &right) in low.iter_mut().zip(left).zip(right) {
         let mut total = T::load(plane);
@@ -338,14 +398,24 @@ fn add_sums<T: Lanes>(planes: &mut Planes, left: &[T; CHUNK_PLANES], right: &[T;
 #[inline(always)]
 fn add_rows_with<T: Lanes>(
     chunk: &Chunk,
-    [first, second, both]: [&[u16]; CLASSES],
-    planes: &mut PairPlanes,
-    used: usize,
+    next: &[BlockRow],
+    pairs: &[RowLists],
+    index: usize,
+    planes: &mut [PairPlanes],
 ) {
-    let both: [T; CHUNK_PLANES] = sum_of(chunk, both);
-    let [first_planes, second_planes] = planes;
-    add_sums(first_planes, &sum_of(chunk, first), &both, used);
-    add_sums(second_planes, &sum_of(chunk, second), &both, used);
+    let held = match index % SEGMENT_CHUNKS {
+        0 => Held::Nothing,
+        chunks => Held::Low { planes: ((chunks + 1) * CHUNK_ROWS).ilog2() as usize + 1 },
+    };
+    // Each pair asks for a part of what is wanted next, so that it comes while this chunk is added up.
+    let mut asked = next.chunks(CHUNK_ROWS.div_ceil(pairs.len()));
+    for (pair, [first_planes, second_planes]) in pairs.iter().zip(planes) {
+        super::prefetch(asked.next().unwrap_or_default());
+        let [first, second, both] = pair.classes(index);
+        let both: [T; CHUNK_PLANES] = sum_of(chunk, both);
+        add_sums(first_planes, &sum_of(chunk, first), &both, held);
+        add_sums(second_planes, &sum_of(chunk, second), &both, held);
+    }
 }
 
 /// The lanes of every level: eight words.
@@ -397,6 +467,29 @@ fn counts_of(planes: &Planes, counts: &mut [u16; BLOCK]) {
 }
 
 #[inline(always)]
+fn distances_of(
+    column: ListedColumn,
+    planes: &Planes,
+    carried: &[u32; BLOCK],
+    ones: &[u32; BLOCK],
+    distances: &mut [u32; BLOCK],
+) {
+    let mut counts = [0; BLOCK];
+    counts_of(planes, &mut counts);
+    let all = counts.iter().zip(carried).zip(ones).zip(distances);
+    if column.is_inverted {
+        // Rows in which only the other is set were counted: own − (ones − count) + count.
+        for (((&count, &carried), &ones), distance) in all {
+            *distance = column.ones.wrapping_sub(ones).wrapping_add(2 * (u32::from(count) + carried));
+        }
+    } else {
+        for (((&count, &carried), &ones), distance) in all {
+            *distance = column.ones.wrapping_add(ones).wrapping_sub(2 * (u32::from(count) + carried));
+        }
+    }
+}
+
+#[inline(always)]
 fn differing_bits(left: &[u64], right: &[u64]) -> u64 {
     left.iter().zip(right).map(|(a, b)| u64::from((a ^ b).count_ones())).sum()
 }
@@ -404,14 +497,15 @@ fn differing_bits(left: &[u64], right: &[u64]) -> u64 {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m512i, _mm256_storeu_si256, _mm512_add_epi32, _mm512_cvtepi32_epi16, _mm512_load_si512,
-        _mm512_mask_add_epi16, _mm512_maskz_compress_epi32, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi32,
-        _mm512_setzero_si512, _mm512_store_si512, _mm512_storeu_si512, _mm512_ternarylogic_epi64,
+        __m512i, _mm256_storeu_si256, _mm512_add_epi32, _mm512_castsi512_si256, _mm512_cvtepi32_epi16,
+        _mm512_cvtepu16_epi32, _mm512_extracti64x4_epi64, _mm512_load_si512, _mm512_loadu_si512, _mm512_mask_add_epi16,
+        _mm512_maskz_compress_epi32, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi32, _mm512_setzero_si512,
+        _mm512_slli_epi32, _mm512_store_si512, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi64,
     };
 
     use super::{
-        BLOCK, BlockRow, CHUNK_WORDS, CLASSES, Chunk, Lanes, PLANES, PairPlanes, Planes, Words, add_rows_with,
-        counts_of, differing_bits, place_of,
+        BLOCK, BlockRow, CHUNK_WORDS, Chunk, Lanes, ListedColumn, PLANES, PairPlanes, Planes, RowLists, Words,
+        add_rows_with, counts_of, differing_bits, distances_of, place_of,
     };
 
     /// A register of 512 bits. Only made by functions that were compiled for AVX-512.
@@ -445,13 +539,25 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx2")]
-    pub fn add_rows_avx512(chunk: &Chunk, classes: [&[u16]; CLASSES], planes: &mut PairPlanes, used: usize) {
-        add_rows_with::<Register>(chunk, classes, planes, used);
+    pub fn add_rows_avx512(
+        chunk: &Chunk,
+        next: &[BlockRow],
+        pairs: &[RowLists],
+        index: usize,
+        planes: &mut [PairPlanes],
+    ) {
+        add_rows_with::<Register>(chunk, next, pairs, index, planes);
     }
 
     #[target_feature(enable = "avx2")]
-    pub fn add_rows_avx2(chunk: &Chunk, classes: [&[u16]; CLASSES], planes: &mut PairPlanes, used: usize) {
-        add_rows_with::<Words>(chunk, classes, planes, used);
+    pub fn add_rows_avx2(
+        chunk: &Chunk,
+        next: &[BlockRow],
+        pairs: &[RowLists],
+        index: usize,
+        planes: &mut [PairPlanes],
+    ) {
+        add_rows_with::<Words>(chunk, next, pairs, index, planes);
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx2,popcnt")]
@@ -476,18 +582,50 @@ mod x86 {
 
     /// A plane's bits are masks: each adds its weight to 32 counts at once.
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx2")]
-    pub fn counts_avx512(planes: &Planes, counts: &mut [u16; BLOCK]) {
-        let used = planes.0.iter().rposition(|plane| plane.0.iter().any(|&word| word != 0)).map_or(0, |last| last + 1);
+    pub fn distances_avx512(
+        column: ListedColumn,
+        planes: &Planes,
+        carried: &[u32; BLOCK],
+        ones: &[u32; BLOCK],
+        distances: &mut [u32; BLOCK],
+    ) {
         let weights: [__m512i; PLANES] = std::array::from_fn(|plane| _mm512_set1_epi16(1 << plane));
-        for (part, counts) in counts.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let own = _mm512_set1_epi32(column.ones.cast_signed());
+        let sixteens = carried.as_chunks::<16>().0.iter().zip(ones.as_chunks::<16>().0);
+        let mut sixteens = sixteens.zip(distances.as_chunks_mut::<16>().0);
+        for part in 0..BLOCK / 32 {
             let mut total = _mm512_setzero_si512();
-            for (plane, &weight) in planes.0[..used].iter().zip(&weights) {
+            for (plane, &weight) in planes.0[..column.planes].iter().zip(&weights) {
                 let mask = (plane.0[part / 2] >> (part % 2 * 32)) as u32;
                 total = _mm512_mask_add_epi16(total, mask, total, weight);
             }
-            // SAFETY: 32 counts have 512 bits.
-            unsafe { _mm512_storeu_si512(counts.as_mut_ptr().cast(), total) };
+            let halves = [_mm512_castsi512_si256(total), _mm512_extracti64x4_epi64::<1>(total)];
+            for (half, ((carried, ones), distances)) in halves.into_iter().zip(&mut sixteens) {
+                // SAFETY: sixteen values have 512 bits.
+                let (carried, ones) =
+                    unsafe { (_mm512_loadu_si512(carried.as_ptr().cast()), _mm512_loadu_si512(ones.as_ptr().cast())) };
+                let count = _mm512_add_epi32(_mm512_cvtepu16_epi32(half), carried);
+                let both = _mm512_slli_epi32::<1>(count);
+                let found = if column.is_inverted {
+                    _mm512_add_epi32(_mm512_sub_epi32(own, ones), both)
+                } else {
+                    _mm512_sub_epi32(_mm512_add_epi32(own, ones), both)
+                };
+                // SAFETY: as above.
+                unsafe { _mm512_storeu_si512(distances.as_mut_ptr().cast(), found) };
+            }
         }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub fn distances_avx2(
+        column: ListedColumn,
+        planes: &Planes,
+        carried: &[u32; BLOCK],
+        ones: &[u32; BLOCK],
+        distances: &mut [u32; BLOCK],
+    ) {
+        distances_of(column, planes, carried, ones, distances);
     }
 
     #[target_feature(enable = "avx2")]
@@ -536,12 +674,15 @@ mod tests {
                 let is_set = |row: &usize| chunks[row / CHUNK_ROWS][row % CHUNK_ROWS].0[other / 64] >> (other % 64) & 1 == 1;
                 (0..rows).filter(is_counted).filter(is_set).count()
             };
+            let ones: [u32; BLOCK] = std::array::from_fn(|other| {
+                chunks.as_flattened().iter().filter(|row| row.0[other / 64] >> (other % 64) & 1 == 1).count() as u32
+            });
             for level in Level::available() {
                 for second in [Some(&pair[1][..]), None] {
                     let lists = RowLists::of(level, &pair[0], second, rows);
                     let mut planes = [Planes::ZERO, Planes::ZERO];
                     for (index, chunk) in chunks.iter().enumerate() {
-                        add_rows(level, chunk, &lists, index, &mut planes);
+                        add_rows(level, chunk, &[], &lists, index, &mut planes);
                     }
                     for ((planes, column), bits) in planes.iter().zip(lists.columns()).zip([Some(&pair[0][..]), second]) {
                         let mut found = [0; BLOCK];
@@ -577,13 +718,15 @@ mod tests {
         chunk[CHUNK_ROWS] = BlockRow::ZERO;
         for level in Level::available() {
             for second in [&column, &vec![0xaaaa_aaaa_aaaa_aaaa; rows / 64]] {
-                let lists = RowLists::of(level, &column, Some(second), rows);
-                assert!(lists.columns().iter().all(|column| !column.is_inverted && column.ones as usize == rows / 2));
-                let mut planes = [Planes::ZERO, Planes::ZERO];
+                let lists = [RowLists::of(level, &column, Some(second), rows)];
+                assert!(
+                    lists[0].columns().iter().all(|column| !column.is_inverted && column.ones as usize == rows / 2)
+                );
+                let mut planes = [[Planes::ZERO, Planes::ZERO]];
                 for index in 0..SEGMENT_CHUNKS {
-                    add_rows(level, &chunk, &lists, index, &mut planes);
+                    add_rows(level, &chunk, &chunk, &lists, index, &mut planes);
                 }
-                for planes in &planes {
+                for planes in &planes[0] {
                     let mut found = [0; BLOCK];
                     counts(level, planes, &mut found);
                     assert!(found.iter().all(|&count| usize::from(count) == rows / 2), "{}", level.name());

@@ -209,27 +209,6 @@ pub fn quantise(values: &[f32], factor: f32, step: f32, codes: &mut [i8]) -> f32
     lanes.iter().sum()
 }
 
-#[inline(always)]
-pub fn column_distances(
-    counts: &[u16],
-    carried: &[u32],
-    ones: &[u32],
-    own: u32,
-    is_inverted: bool,
-    distances: &mut [u32],
-) {
-    let all = counts.iter().zip(carried).zip(ones).zip(distances);
-    if is_inverted {
-        for (((&count, &carried), &ones), distance) in all {
-            *distance = own.wrapping_sub(ones).wrapping_add(2 * (u32::from(count) + carried));
-        }
-    } else {
-        for (((&count, &carried), &ones), distance) in all {
-            *distance = own.wrapping_add(ones).wrapping_sub(2 * (u32::from(count) + carried));
-        }
-    }
-}
-
 /// As the kernel of this name; indices begin at `first`.
 pub fn within_limits(distances: &[u32], limits: &[u32], own_limit: u32, first: u32, hits: &mut Vec<u32>) {
     let near = distances.iter().zip(limits).zip(first..).filter(|((d, limit), _)| **d <= own_limit.max(**limit));

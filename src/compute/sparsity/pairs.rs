@@ -20,8 +20,8 @@ pub struct Blocks {
     columns: usize,
     chunks: usize,
     rows: Vec<Chunk>,
-    /// Set rows of every column.
-    ones: Vec<u32>,
+    /// Set rows of every column, 0 past the last one.
+    ones: Vec<[u32; BLOCK]>,
 }
 
 impl Blocks {
@@ -37,7 +37,10 @@ impl Blocks {
                 rows[row / CHUNK_ROWS][row % CHUNK_ROWS].0[..count].copy_from_slice(&words[..count]);
             }
         });
-        let ones = (0..columns).into_par_iter().map(|column| by_column.ones(column) as u32).collect();
+        let mut ones = vec![[0; BLOCK]; blocks];
+        ones.as_flattened_mut()[..columns].par_iter_mut().enumerate().for_each(|(column, ones)| {
+            *ones = by_column.ones(column) as u32;
+        });
         Self { columns, chunks, rows, ones }
     }
 
@@ -57,7 +60,7 @@ impl Blocks {
 
     /// Set rows of every column.
     pub fn ones(&self) -> &[u32] {
-        &self.ones
+        &self.ones.as_flattened()[..self.columns]
     }
 
     fn count(&self) -> usize {
@@ -69,10 +72,10 @@ impl Blocks {
         block * BLOCK..((block + 1) * BLOCK).min(self.columns)
     }
 
-    /// A chunk and the one that is wanted after it, that of the next block after the last one.
-    fn chunk(&self, block: usize, chunk: usize) -> (&Chunk, Option<&Chunk>) {
+    /// A chunk and the rows that are wanted after it, those of the next block after the last one.
+    fn chunk(&self, block: usize, chunk: usize) -> (&Chunk, &[BlockRow]) {
         let index = block * self.chunks + chunk;
-        (&self.rows[index], self.rows.get(index + 1))
+        (&self.rows[index], self.rows.get(index + 1).map_or(&[], |next| next))
     }
 }
 
@@ -81,12 +84,12 @@ pub struct Scratch {
     level: Level,
     planes: Vec<PairPlanes>,
     carried: Vec<[[u32; BLOCK]; 2]>,
-    distances: Vec<u32>,
+    distances: [u32; BLOCK],
 }
 
 impl Scratch {
     pub fn new() -> Self {
-        Self { level: Level::detected(), planes: Vec::new(), carried: Vec::new(), distances: vec![0; BLOCK] }
+        Self { level: Level::detected(), planes: Vec::new(), carried: Vec::new(), distances: [0; BLOCK] }
     }
 }
 
@@ -103,7 +106,7 @@ fn with_block(
     block: usize,
     pairs: &[RowLists],
     scratch: &mut Scratch,
-    mut take: impl FnMut(usize, &mut [u32]),
+    mut take: impl FnMut(usize, &[u32]),
 ) {
     let level = scratch.level;
     let segments = blocks.chunks.div_ceil(SEGMENT_CHUNKS);
@@ -111,20 +114,14 @@ fn with_block(
     if segments > 1 {
         scratch.carried.resize(pairs.len(), [[0; BLOCK]; 2]);
     }
-    let mut counts = [0; BLOCK];
+    scratch.planes.resize(pairs.len(), [Planes::ZERO, Planes::ZERO]);
     for segment in 0..segments {
-        scratch.planes.clear();
-        scratch.planes.resize(pairs.len(), [Planes::ZERO, Planes::ZERO]);
         for chunk in segment * SEGMENT_CHUNKS..((segment + 1) * SEGMENT_CHUNKS).min(blocks.chunks) {
             let (rows, next) = blocks.chunk(block, chunk);
-            // Each pair asks for a part of the next chunk, so that it comes while this one is added up.
-            let mut asked = next.map_or(&[][..], |next| &next[..]).chunks(CHUNK_ROWS.div_ceil(pairs.len()));
-            for (pair, planes) in pairs.iter().zip(&mut scratch.planes) {
-                kernels::prefetch(asked.next().unwrap_or_default());
-                overlap::add_rows(level, rows, pair, chunk, planes);
-            }
+            overlap::add_rows(level, rows, next, pairs, chunk, &mut scratch.planes);
         }
         if segment + 1 < segments {
+            let mut counts = [0; BLOCK];
             let all = scratch.planes.as_flattened().iter().zip(scratch.carried.as_flattened_mut());
             for (planes, carried) in all {
                 overlap::counts(level, planes, &mut counts);
@@ -132,16 +129,12 @@ fn with_block(
             }
         }
     }
-    let ones = &blocks.ones[blocks.range(block)];
-    let used = ones.len();
+    let (ones, used) = (&blocks.ones[block], blocks.range(block).len());
     let columns = pairs.iter().flat_map(RowLists::columns);
     for (index, (column, planes)) in columns.zip(scratch.planes.as_flattened()).enumerate() {
-        overlap::counts(level, planes, &mut counts);
-        let distances = &mut scratch.distances[..used];
         let carried = scratch.carried.as_flattened().get(index).unwrap_or(&[0; BLOCK]);
-        let (counts, carried) = (&counts[..used], &carried[..used]);
-        kernels::column_distances(level, counts, carried, ones, column.ones, column.is_inverted, distances);
-        take(index, distances);
+        overlap::distances(level, column, planes, carried, ones, &mut scratch.distances);
+        take(index, &scratch.distances[..used]);
     }
 }
 
