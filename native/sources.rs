@@ -31,10 +31,11 @@ fn ask(flags: &[&str]) -> Result<Vec<u8>, String> {
 
 /// Compiles `files` into `folder`, or takes what was compiled of them with the same compiler and flags before: it takes
 /// minutes, and cargo asks for it again whenever a build script or a file of ours is younger. The paths of the files must tell
-/// the version that they are of.
-pub fn compile_once(build: &cc::Build, files: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
+/// the version that they are of; `included` is the text of what they include of ours.
+pub fn compile_once(build: &cc::Build, files: &[PathBuf], included: &str, folder: &Path) -> Vec<PathBuf> {
     let compiler = build.get_compiler();
-    let command = format!("{} {:?} {files:?}", compiler.path().display(), compiler.args());
+    let included = included.escape_debug();
+    let command = format!("{} {:?} {files:?}{included}", compiler.path().display(), compiler.args());
     let stamp = folder.join(format!("compiled-{}", files.len()));
     let known = std::fs::read_to_string(&stamp).unwrap_or_default();
     let mut lines = known.lines();

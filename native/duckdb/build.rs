@@ -48,7 +48,7 @@ fn main() {
         paths.push(path);
     }
     build.out_dir(&out);
-    let objects = sources::compile_once(&build, &paths, &out);
+    let objects = sources::compile_once(&build, &paths, "", &out);
     build.objects(objects).compile("duckdb");
 }
 

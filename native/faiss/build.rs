@@ -37,8 +37,12 @@ const COLD: [&str; 16] = [
     "lattice_",
 ];
 
+/// Files that look codes of product quantizers up, by a header of ours.
+const LOOKING_UP: [&str; 2] = ["IndexPQ.cpp", "IndexIVFPQ.cpp"];
+const LOOKED_UP_BY: &str = "include/faiss/impl/code_distance/code_distance.h";
+
 fn main() {
-    for file in ["build.rs", "shim.cpp", "exported.map", "../sources.rs"] {
+    for file in ["build.rs", "shim.cpp", "exported.map", "../sources.rs", LOOKED_UP_BY] {
         println!("cargo:rerun-if-changed={file}");
     }
     println!("cargo:rerun-if-env-changed=CXX");
@@ -49,18 +53,25 @@ fn main() {
     let root = sources::package_folder("faiss-sys").join("faiss");
     let mut files = Vec::new();
     collect(&root.join("faiss"), &mut files);
-    let (cold_files, hot_files): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|file| {
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        COLD.iter().any(|beginning| name.starts_with(beginning))
-    });
+    let name_of = |file: &PathBuf| file.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let (cold_files, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        files.into_iter().partition(|file| COLD.iter().any(|beginning| name_of(file).starts_with(beginning)));
+    let (looking_up, hot_files): (Vec<PathBuf>, Vec<PathBuf>) =
+        files.into_iter().partition(|file| LOOKING_UP.contains(&name_of(file).as_str()));
+    assert_eq!(looking_up.len(), LOOKING_UP.len(), "FAISS has these files");
+    let header = std::fs::read_to_string(LOOKED_UP_BY).expect("a header of ours");
     for (level, flags) in LEVELS {
         let library = out.join(format!("libfaiss-{level}.so"));
         if level != "baseline" && !is_x86 {
             std::fs::write(&library, []).expect("OUT_DIR can be written");
             continue;
         }
-        let compiler = |opt_level: u32| {
+        let compiler = |opt_level: u32, is_looking_up: bool| {
             let mut build = cc::Build::new();
+            if is_looking_up {
+                // Before FAISS's own.
+                build.include("include");
+            }
             build.cpp(true).std("c++17").pic(true).warnings(false).cargo_warnings(false).cargo_metadata(false);
             build.include(&root).out_dir(out.join(level)).opt_level(opt_level);
             build.define("FINTEGER", "int").define("NDEBUG", None).flag("-fopenmp");
@@ -71,10 +82,16 @@ fn main() {
         };
         // Registers that 4-bit codes are scanned in are imitated on old x86: more than -O1 costs minutes of building there.
         let is_old = is_x86 && level == "baseline";
-        let hot = compiler(if is_release && !is_old { 3 } else { 1 });
+        let hot_level = if is_release && !is_old { 3 } else { 1 };
+        let hot = compiler(hot_level, false);
         let mut objects = vec![];
-        for (build, files) in [(&hot, &hot_files), (&compiler(1), &cold_files)] {
-            objects.extend(sources::compile_once(build, files, &out.join(level)));
+        let groups = [
+            (&hot, &hot_files, ""),
+            (&compiler(hot_level, true), &looking_up, &*header),
+            (&compiler(1, false), &cold_files, ""),
+        ];
+        for (build, files, included) in groups {
+            objects.extend(sources::compile_once(build, files, included, &out.join(level)));
         }
         let build = hot.clone();
         objects.extend(hot.clone().file("shim.cpp").compile_intermediates());
