@@ -504,9 +504,12 @@ mod x86 {
     };
 
     use super::{
-        BLOCK, BlockRow, CHUNK_WORDS, Chunk, Lanes, ListedColumn, PLANES, PairPlanes, Planes, RowLists, Words,
-        add_rows_with, counts_of, differing_bits, distances_of, place_of,
+        BLOCK, BlockRow, CHUNK_WORDS, Chunk, Lanes, ListedColumn, PairPlanes, Planes, RowLists, Words, add_rows_with,
+        counts_of, differing_bits, distances_of, place_of,
     };
+
+    /// Registers that hold a count of 16 bits for each column of a block.
+    const PARTS: usize = BLOCK / 32;
 
     /// A register of 512 bits. Only made by functions that were compiled for AVX-512.
     #[derive(Clone, Copy)]
@@ -589,30 +592,35 @@ mod x86 {
         ones: &[u32; BLOCK],
         distances: &mut [u32; BLOCK],
     ) {
-        let weights: [__m512i; PLANES] = std::array::from_fn(|plane| _mm512_set1_epi16(1 << plane));
-        let own = _mm512_set1_epi32(column.ones.cast_signed());
-        let sixteens = carried.as_chunks::<16>().0.iter().zip(ones.as_chunks::<16>().0);
-        let mut sixteens = sixteens.zip(distances.as_chunks_mut::<16>().0);
-        for part in 0..BLOCK / 32 {
-            let mut total = _mm512_setzero_si512();
-            for (plane, &weight) in planes.0[..column.planes].iter().zip(&weights) {
+        // Of known number, so that all of them stay in registers.
+        let mut totals = [_mm512_setzero_si512(); PARTS];
+        for (weight, plane) in planes.0[..column.planes].iter().enumerate() {
+            let weight = _mm512_set1_epi16(1 << weight);
+            for (part, total) in totals.iter_mut().enumerate() {
                 let mask = (plane.0[part / 2] >> (part % 2 * 32)) as u32;
-                total = _mm512_mask_add_epi16(total, mask, total, weight);
+                *total = _mm512_mask_add_epi16(*total, mask, *total, weight);
             }
+        }
+        let own = _mm512_set1_epi32(column.ones.cast_signed());
+        let (carried, ones) = (carried.as_chunks::<16>().0, ones.as_chunks::<16>().0);
+        let distances = distances.as_chunks_mut::<16>().0;
+        for (part, &total) in totals.iter().enumerate() {
             let halves = [_mm512_castsi512_si256(total), _mm512_extracti64x4_epi64::<1>(total)];
-            for (half, ((carried, ones), distances)) in halves.into_iter().zip(&mut sixteens) {
+            for (half, counts) in halves.into_iter().enumerate() {
+                let place = part * 2 + half;
                 // SAFETY: sixteen values have 512 bits.
-                let (carried, ones) =
-                    unsafe { (_mm512_loadu_si512(carried.as_ptr().cast()), _mm512_loadu_si512(ones.as_ptr().cast())) };
-                let count = _mm512_add_epi32(_mm512_cvtepu16_epi32(half), carried);
-                let both = _mm512_slli_epi32::<1>(count);
-                let found = if column.is_inverted {
-                    _mm512_add_epi32(_mm512_sub_epi32(own, ones), both)
-                } else {
-                    _mm512_sub_epi32(_mm512_add_epi32(own, ones), both)
+                let (carried, ones) = unsafe {
+                    (
+                        _mm512_loadu_si512(carried[place].as_ptr().cast()),
+                        _mm512_loadu_si512(ones[place].as_ptr().cast()),
+                    )
                 };
+                let count = _mm512_add_epi32(_mm512_cvtepu16_epi32(counts), carried);
+                let apart = _mm512_sub_epi32(ones, _mm512_slli_epi32::<1>(count));
+                let found =
+                    if column.is_inverted { _mm512_sub_epi32(own, apart) } else { _mm512_add_epi32(own, apart) };
                 // SAFETY: as above.
-                unsafe { _mm512_storeu_si512(distances.as_mut_ptr().cast(), found) };
+                unsafe { _mm512_storeu_si512(distances[place].as_mut_ptr().cast(), found) };
             }
         }
     }
