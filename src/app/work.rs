@@ -83,7 +83,7 @@ pub struct Jobs {
     pub selection: Slot<(SelectionKey, Result<Selection>)>,
     pub export: Slot<Result<ExportOutcome>>,
     pub frame: Slot<Result<FrameResult>>,
-    pub dialog: Slot<std::result::Result<Option<(Pick, PathBuf)>, &'static str>>,
+    pub dialog: Slot<std::result::Result<Option<Picked>, &'static str>>,
     pub opener: Slot<std::result::Result<(), String>>,
     pub settings: Slot<Result<()>>,
 }
@@ -270,15 +270,14 @@ pub fn draw_frame(
     }
 }
 
+/// What was asked for and what was chosen: one path, several of matrices.
+pub type Picked = (Pick, Vec<PathBuf>);
+
 /// Asks the system's file dialog. `None` when the user cancels.
 ///
 /// # Errors
 /// In words, where the system has no file dialog.
-pub fn pick(
-    pick: Pick,
-    start: Option<PathBuf>,
-    name: &str,
-) -> std::result::Result<Option<(Pick, PathBuf)>, &'static str> {
+pub fn pick(pick: Pick, start: Option<PathBuf>, name: &str) -> std::result::Result<Option<Picked>, &'static str> {
     if !has_dialog() {
         return Err("This system has no file dialog (neither a desktop portal nor zenity). Type the path into its \
                     field, drop the file on the window, or install zenity");
@@ -295,7 +294,7 @@ fn has_dialog() -> bool {
     !cfg!(target_os = "linux") || std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some() || on_path("zenity")
 }
 
-fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)> {
+fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<Picked> {
     let mut dialog = rfd::FileDialog::new();
     if let Some(folder) = start.filter(|folder| folder.is_dir()) {
         dialog = dialog.set_directory(folder);
@@ -316,7 +315,8 @@ fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)
         Pick::Selection => dialog.set_title("Open a selection").add_filter("selections", &["json"]).pick_file(),
         Pick::Matrices => {
             let endings = crate::compute::sparsity::formats::ENDINGS;
-            dialog.set_title("Choose a pruned matrix or a checkpoint").add_filter("weights", &endings).pick_file()
+            let dialog = dialog.set_title("Choose pruned matrices or checkpoints").add_filter("weights", &endings);
+            return dialog.pick_files().map(|paths| (pick, paths));
         }
         Pick::MatrixFolder => dialog.set_title("Choose a folder of pruned matrices").pick_folder(),
         Pick::Database => dialog.set_title("Choose the DuckDB file").set_file_name(name).save_file(),
@@ -324,7 +324,7 @@ fn ask(pick: Pick, start: Option<PathBuf>, name: &str) -> Option<(Pick, PathBuf)
             dialog.set_title("Export as").set_file_name(name).save_file()
         }
     }?;
-    Some((pick, path))
+    Some((pick, vec![path]))
 }
 
 /// Opens `path` with the system's program for it.

@@ -687,17 +687,26 @@ mod tests {
             });
             for level in Level::available() {
                 for second in [Some(&pair[1][..]), None] {
-                    let lists = RowLists::of(level, &pair[0], second, rows);
-                    let mut planes = [Planes::ZERO, Planes::ZERO];
+                    let lists = [RowLists::of(level, &pair[0], second, rows)];
+                    // What counters held does not matter.
+                    let mut planes = [[Planes([BlockRow([u64::MAX; WORDS]); PLANES]), Planes::ZERO]];
                     for (index, chunk) in chunks.iter().enumerate() {
-                        add_rows(level, chunk, &[], &lists, index, &mut planes);
+                        let next = chunks.get(index + 1).map_or(&[][..], |next| next);
+                        add_rows(level, chunk, next, &lists, index, &mut planes);
                     }
-                    for ((planes, column), bits) in planes.iter().zip(lists.columns()).zip([Some(&pair[0][..]), second]) {
-                        let mut found = [0; BLOCK];
+                    let bits = [Some(&pair[0][..]), second];
+                    for ((planes, column), bits) in planes[0].iter().zip(lists[0].columns()).zip(bits) {
+                        let (mut found, mut apart) = ([0; BLOCK], [0; BLOCK]);
                         counts(level, planes, &mut found);
-                        for (other, &count) in found.iter().enumerate() {
+                        // As if one more row had been counted before.
+                        distances(level, column, planes, &[1; BLOCK], &ones, &mut apart);
+                        for (other, (&count, &apart)) in found.iter().zip(&apart).enumerate() {
                             let expected = bits.map_or(0, |bits| naive(bits, column.is_inverted, other));
                             prop_assert_eq!(usize::from(count), expected, "{} column {}", level.name(), other);
+                            let in_both = bits.map_or(0, |bits| naive(bits, false, other)) as u32;
+                            let differing = column.ones + ones[other] - 2 * in_both;
+                            let carried = if column.is_inverted { differing + 2 } else { differing.wrapping_sub(2) };
+                            prop_assert_eq!(apart, carried, "{} column {}", level.name(), other);
                         }
                     }
                 }
