@@ -29,14 +29,14 @@ fn ask(flags: &[&str]) -> Result<Vec<u8>, String> {
     if told.status.success() { Ok(told.stdout) } else { Err(String::from_utf8_lossy(&told.stderr).into_owned()) }
 }
 
-/// Compiles `files` into `folder`, or takes what was compiled of them with the same compiler and flags before: it takes
-/// minutes, and cargo asks for it again whenever a build script or a file of ours is younger. The paths of the files must tell
+/// Compiles `files` into `folder`, which is theirs alone, or takes what was compiled of them with the same compiler and
+/// flags before: it takes minutes, and cargo asks for it again whenever a build script or a file of ours is younger. The paths of the files must tell
 /// the version that they are of; `included` is the text of what they include of ours.
 pub fn compile_once(build: &cc::Build, files: &[PathBuf], included: &str, folder: &Path) -> Vec<PathBuf> {
     let compiler = build.get_compiler();
     let included = included.escape_debug();
     let command = format!("{} {:?} {files:?}{included}", compiler.path().display(), compiler.args());
-    let stamp = folder.join(format!("compiled-{}", files.len()));
+    let stamp = folder.join("compiled");
     let known = std::fs::read_to_string(&stamp).unwrap_or_default();
     let mut lines = known.lines();
     let objects = |lines: std::str::Lines<'_>| -> Vec<PathBuf> { lines.map(PathBuf::from).collect() };
@@ -45,7 +45,7 @@ pub fn compile_once(build: &cc::Build, files: &[PathBuf], included: &str, folder
     }
     // It tells of what is whole, so it goes before anything is overwritten.
     std::fs::remove_file(&stamp).ok();
-    let made = build.clone().files(files).compile_intermediates();
+    let made = build.clone().out_dir(folder).files(files).compile_intermediates();
     let list: Vec<String> = made.iter().map(|object| object.display().to_string()).collect();
     std::fs::write(&stamp, format!("{command}\n{}\n", list.join("\n"))).expect("OUT_DIR can be written");
     made

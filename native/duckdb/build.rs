@@ -47,7 +47,6 @@ fn main() {
         std::fs::write(&path, together).expect("OUT_DIR can be written");
         paths.push(path);
     }
-    build.out_dir(&out);
     let objects = sources::compile_once(&build, &paths, "", &out);
     build.objects(objects).compile("duckdb");
 }

@@ -37,8 +37,7 @@ const COLD: [&str; 16] = [
     "lattice_",
 ];
 
-/// Files that look codes of product quantizers up, by a header of ours.
-const LOOKING_UP: [&str; 2] = ["IndexPQ.cpp", "IndexIVFPQ.cpp"];
+/// The header by which codes of product quantizers are looked up, ours instead of FAISS's.
 const LOOKED_UP_BY: &str = "include/faiss/impl/code_distance/code_distance.h";
 
 fn main() {
@@ -56,10 +55,15 @@ fn main() {
     let name_of = |file: &PathBuf| file.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     let (cold_files, files): (Vec<PathBuf>, Vec<PathBuf>) =
         files.into_iter().partition(|file| COLD.iter().any(|beginning| name_of(file).starts_with(beginning)));
-    let (looking_up, hot_files): (Vec<PathBuf>, Vec<PathBuf>) =
-        files.into_iter().partition(|file| LOOKING_UP.contains(&name_of(file).as_str()));
-    assert_eq!(looking_up.len(), LOOKING_UP.len(), "FAISS has these files");
     let header = std::fs::read_to_string(LOOKED_UP_BY).expect("a header of ours");
+    let name = LOOKED_UP_BY.strip_prefix("include/").expect("a folder");
+    // All files with that header, since a function must not be compiled in two ways.
+    let is_looking_up = |file: &PathBuf| {
+        std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).contains(name)
+    };
+    assert!(!cold_files.iter().any(is_looking_up), "codes are looked up in files that searches spend time in");
+    let (looking_up, hot_files): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(is_looking_up);
+    assert!(!looking_up.is_empty(), "FAISS has no {name} any more");
     for (level, flags) in LEVELS {
         let library = out.join(format!("libfaiss-{level}.so"));
         if level != "baseline" && !is_x86 {
@@ -86,12 +90,12 @@ fn main() {
         let hot = compiler(hot_level, false);
         let mut objects = vec![];
         let groups = [
-            (&hot, &hot_files, ""),
-            (&compiler(hot_level, true), &looking_up, &*header),
-            (&compiler(1, false), &cold_files, ""),
+            ("hot", &hot, &hot_files, ""),
+            ("looking-up", &compiler(hot_level, true), &looking_up, &*header),
+            ("cold", &compiler(1, false), &cold_files, ""),
         ];
-        for (build, files, included) in groups {
-            objects.extend(sources::compile_once(build, files, included, &out.join(level)));
+        for (group, build, files, included) in groups {
+            objects.extend(sources::compile_once(build, files, included, &out.join(level).join(group)));
         }
         let build = hot.clone();
         objects.extend(hot.clone().file("shim.cpp").compile_intermediates());

@@ -123,7 +123,7 @@ impl App {
             };
             if let Some(pick) = for_uniqueness {
                 self.session.page = state::Page::Uniqueness;
-                self.accept_pick(pick, path);
+                self.accept_pick(pick, vec![path]);
                 continue;
             }
             let form = &mut self.session.form;
@@ -139,7 +139,7 @@ impl App {
                 (false, true) => Pick::LabDocs,
             };
             if name.ends_with(".vec") {
-                self.accept_pick(pick, path);
+                self.accept_pick(pick, vec![path]);
             } else {
                 self.notices.wrong(format!(
                     "{text}: is neither a vector file (.vec, .npy), a dataset (.jsonl), a saved selection (.json), pruned matrices \
@@ -207,7 +207,9 @@ impl App {
         self.jobs.dialog.start(ctx, "dialog", move |_| work::pick(pick, start, &name));
     }
 
-    pub(super) fn accept_pick(&mut self, pick: Pick, path: PathBuf) {
+    /// `paths`: one, or several matrices.
+    pub(super) fn accept_pick(&mut self, pick: Pick, paths: Vec<PathBuf>) {
+        let Some(path) = paths.first().cloned() else { return };
         let text = path.to_string_lossy().into_owned();
         let form = &mut self.session.form;
         match pick {
@@ -231,7 +233,7 @@ impl App {
             Pick::Selection => self.commands.push(Command::Uniqueness(UniquenessCommand::OpenSelection(path))),
             Pick::UniquenessPlace => self.uniqueness.set_save_path(&path),
             Pick::Matrices | Pick::MatrixFolder => {
-                self.commands.push(Command::Sparsity(SparsityCommand::Open(vec![path])));
+                self.commands.push(Command::Sparsity(SparsityCommand::Open(paths)));
             }
             Pick::Database => self.sparsity.set_database(&path),
             Pick::SparsityPlace => self.sparsity.set_save_path(&path),

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use super::command::{Command, Pick};
-use super::sparsity::SparsityCommand;
 use super::state::Selection;
 use super::work::FrameResult;
 use super::{App, Settings, review};
@@ -102,11 +100,7 @@ impl App {
         }
         if let Some(result) = self.jobs.dialog.take() {
             match result {
-                // Those that were chosen together are analysed together.
-                Ok(Ok(Some((Pick::Matrices, paths)))) => {
-                    self.commands.push(Command::Sparsity(SparsityCommand::Open(paths)));
-                }
-                Ok(Ok(Some((pick, paths)))) => paths.into_iter().for_each(|path| self.accept_pick(pick, path)),
+                Ok(Ok(Some((pick, paths)))) => self.accept_pick(pick, paths),
                 Ok(Ok(None)) => {}
                 Ok(Err(why)) => self.notices.wrong(why.to_owned()),
                 Err(message) => self.notices.wrong(message),

@@ -38,7 +38,9 @@ pub fn run(args: &SparsityArgs, monitor: &Monitor) -> Result<(), Failure> {
     for failure in &sources.failures {
         complain!("error: {failure}");
     }
-    tell_warnings(&sources.warnings);
+    if !args.common.quiet {
+        tell_warnings(&sources.warnings);
+    }
     if sources.matrices.is_empty() {
         return Err(nothing_found(paths, &wanted, failures));
     }
@@ -98,12 +100,24 @@ fn analyse_all(
                 if args.save_viz {
                     draw_all(&args.viz_dir, &analysis, &mut names, monitor)?;
                 }
+                let before = database.groups_of(&analysis.identity)?;
                 database.store(&analysis)?;
-                Ok(analysis)
+                Ok((analysis, before))
             })
         };
         let analysis = match outcome {
-            Ok(analysis) => analysis,
+            Ok((analysis, before)) => {
+                if before > 0 && !args.common.quiet {
+                    complain!(
+                        "warning: {} holds {} of {} from before; these are stored beside them, so questions about it count \
+                         both",
+                        args.db_path.display(),
+                        counted(before, "group", "groups"),
+                        analysis.identity
+                    );
+                }
+                analysis
+            }
             Err(Error::Cancelled) => {
                 let stored = match analysed {
                     0 => "Nothing was stored".to_owned(),
@@ -219,11 +233,24 @@ fn tell(analysis: &Analysis) {
         |figure: fn(&crate::compute::sparsity::groups::GroupMetrics) -> f64| analysis.mean_of(figure).unwrap_or(0.0);
     let notable = analysis.groups.iter().filter(|group| group.chance.is_some_and(|chance| chance.p <= 0.05)).count();
     let notable = match &analysis.permutation {
+        // The p of so few is a rank.
+        Some(null) if null.permutations < 10 => {
+            "; at least 10 permutations would tell which are closer than permuted ones".to_owned()
+        }
         Some(_) => format!("; {} closer than permuted ones (p ≤ 0.05)", count(notable)),
         None => String::new(),
     };
+    let of_pairs: Vec<f64> = analysis.groups.iter().filter_map(|group| group.metrics.mean_pair_distance).collect();
+    let of_pairs = match of_pairs.len() {
+        0 => String::new(),
+        groups => format!(
+            " ({:.4} without the zeros of columns with themselves)",
+            of_pairs.iter().sum::<f64>() / groups as f64
+        ),
+    };
     tell!(
-        "  {} of {}: mean distance {:.4}, zeros {:.1}, ones {:.1}, duplicates {:.1}, total_dups {:.1}, unique rows {:.1}{notable}",
+        "  {} of {}: mean distance {:.4}{of_pairs}, zeros {:.1}, ones {:.1}, duplicates {:.1}, total_dups {:.1}, \
+         unique rows {:.1}{notable}",
         counted(analysis.groups.len(), "group", "groups"),
         count(params.neighbours),
         mean(|metrics| metrics.mean_pairwise_distance),
@@ -323,6 +350,12 @@ fn draw_all(
 }
 
 fn query(args: &QueryArgs, monitor: &Monitor) -> Result<(), Failure> {
+    if !args.db_path.exists() {
+        return Err(Failure::Message(format!(
+            "{}: there is no such database. Name one with --db-path, or fill one with `knnscope sparsity PATH`",
+            args.db_path.display()
+        )));
+    }
     let database = Database::read(&args.db_path)?;
     let table = match &args.sql {
         Some(sql) => database.ask(sql, None, monitor)?,

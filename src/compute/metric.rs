@@ -49,6 +49,17 @@ impl Metric {
         let order = left.partial_cmp(&right).unwrap_or(Ordering::Equal);
         if self.larger_is_nearer() { order.reverse() } else { order }
     }
+
+    /// Where a scored doc stands among others: smaller is nearer, ties go to the lower doc, as by [`Self::nearest_first`].
+    /// Numbers are compared faster than scores, in whose order nothing is foreseen. `score`: not NaN.
+    pub fn place(self, score: f64, doc: u32) -> u128 {
+        // −0 is +0.
+        let bits = (score + 0.0).to_bits();
+        // Ascending like the scores: those below zero are stored with their size.
+        let ascending = bits ^ ((bits.cast_signed() >> 63).cast_unsigned() | 1 << 63);
+        let rank = if self.larger_is_nearer() { !ascending } else { ascending };
+        u128::from(rank) << 32 | u128::from(doc)
+    }
 }
 
 impl fmt::Display for Metric {
@@ -77,6 +88,23 @@ impl FromStr for Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn places_are_in_the_order_of_scores(
+            left in prop_oneof![any::<f64>(), -1.0..1.0, Just(0.0), Just(-0.0)].prop_filter("a number", |score| !score.is_nan()),
+            right in prop_oneof![any::<f64>(), -1.0..1.0, Just(0.0), Just(-0.0)].prop_filter("a number", |score| !score.is_nan()),
+            docs in (0u32..3, prop_oneof![0u32..3, Just(u32::MAX)]),
+        ) {
+            for metric in Metric::ALL {
+                for (left, right) in [(left, right), (left, left), (0.0, -0.0)] {
+                    let expected = metric.nearest_first(left, right).then(docs.0.cmp(&docs.1));
+                    prop_assert_eq!(metric.place(left, docs.0).cmp(&metric.place(right, docs.1)), expected);
+                }
+            }
+        }
+    }
 
     #[test]
     fn names_and_their_aliases() {

@@ -65,14 +65,16 @@ pub fn summary(analysis: &Analysis) -> Vec<(&'static str, String)> {
         Mode::Exhaustive => "exhaustive",
     };
     let mut lines = vec![
-        ("groups", format!("{} of {}, {mode}", count(analysis.groups.len()), count(analysis.params.neighbours))),
-        ("density", fixed(analysis.density, 4)),
+        ("groups", format!("{}, {mode}", count(analysis.groups.len()))),
+        ("columns in each", count(analysis.params.neighbours)),
         ("mean distance", mean(|metrics| metrics.mean_pairwise_distance, 4)),
         ("zeros", mean(|metrics| metrics.zeros as f64, 1)),
         ("ones", mean(|metrics| metrics.ones as f64, 1)),
         ("duplicates", mean(|metrics| metrics.duplicates as f64, 1)),
         ("total_dups", mean(|metrics| metrics.total_dups as f64, 1)),
         ("unique rows", mean(|metrics| metrics.unique_rows as f64, 1)),
+        ("All pairs of the matrix", String::new()),
+        ("density", fixed(analysis.density, 4)),
     ];
     if let Some(analytic) = &analysis.analytic {
         lines.push(("closer than chance", share_text(analytic.closer.share)));
@@ -140,7 +142,8 @@ fn summary_box(sheet: &mut Sheet, panels: &[Panel; 5], analysis: &Analysis, canv
     let size = (step / unit * 0.8).min(22.0).min(room / unit);
     for (index, (name, value)) in lines.into_iter().enumerate() {
         let baseline = y + 42.0 * unit + step * (index as f32 + 0.75);
-        sheet.text(x + padding, baseline, size, Face::Regular, Align::Left, inks.ink_soft, name.to_owned());
+        let (face, ink) = if value.is_empty() { (Face::Medium, inks.ink) } else { (Face::Regular, inks.ink_soft) };
+        sheet.text(x + padding, baseline, size, face, Align::Left, ink, name.to_owned());
         sheet.text(x + width - padding, baseline, size, Face::Mono, Align::Right, inks.ink, value);
     }
 }
@@ -285,12 +288,13 @@ impl Distances {
         let names = ("normalised Hamming distance (share of rows that differ)", "share of pairs at most as far");
         sheet.panel_axes(&panel, names, (10, 5), false);
         if self.band.len() > 1 {
-            let points = self.band.iter().map(|&(x, low, high)| (panel.x(x), panel.y(low), panel.y(high)));
-            // Wide enough to be seen around the curve.
+            let lows: Vec<(f64, f64)> = self.band.iter().map(|&(x, low, _)| (x, low)).collect();
+            let highs: Vec<(f64, f64)> = self.band.iter().map(|&(x, _, high)| (x, high)).collect();
+            // Steps like those of the curve, so that this lies within where its numbers do. Wide enough to be seen around it.
             let least = (8.0 * unit).max(4.0);
-            let points = points.map(|(x, low, high)| {
+            let points = steps(&panel, &lows).into_iter().zip(steps(&panel, &highs)).map(|((x, low), (_, high))| {
                 let missing = (least - (low - high)).max(0.0) / 2.0;
-                (x, low + missing, high - missing)
+                (x, (low + missing).min(panel.bottom), (high - missing).max(panel.top))
             });
             sheet.items.push(Item::Band { points: points.collect(), color: inks.band });
         }

@@ -33,7 +33,7 @@ fn form(app: &mut App, ui: &mut egui::Ui) {
     ui.horizontal(|ui| {
         ui.label("Matrices");
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            if ui.button(RichText::new("File…").small()).on_hover_text("A matrix or a checkpoint").clicked() {
+            if ui.button(RichText::new("Files…").small()).on_hover_text("Matrices or checkpoints").clicked() {
                 commands.push(Command::Pick(Pick::Matrices));
             }
             if ui.button(RichText::new("Folder…").small()).on_hover_text("All matrices in a folder").clicked() {

@@ -1,7 +1,6 @@
 //! The scan: tiles of queries against tiles of docs, on all cores, never a full score matrix.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -582,17 +581,12 @@ impl<'a> Engine<'a> {
 
     /// Leaves the `k` nearest of `scored`, nearest first, ties to the lower doc.
     fn keep_nearest(&self, scored: &mut Vec<(f64, u32)>, k: usize) {
-        let order = |a: &(f64, u32), b: &(f64, u32)| self.nearer(*a, *b);
+        let place = |&(score, doc): &(f64, u32)| self.metric.place(score, doc);
         if scored.len() > k {
-            scored.select_nth_unstable_by(k - 1, order);
+            scored.select_nth_unstable_by_key(k - 1, place);
             scored.truncate(k);
         }
-        scored.sort_unstable_by(order);
-    }
-
-    /// Orders scored docs nearest first, ties by the lower doc.
-    fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> Ordering {
-        self.metric.nearest_first(left.0, right.0).then_with(|| left.1.cmp(&right.1))
+        scored.sort_unstable_by_key(place);
     }
 
     /// What [`Engine::exact_score`] needs of a query.
@@ -656,8 +650,8 @@ impl Scorer for ExactScorer<'_> {
         }
     }
 
-    fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> Ordering {
-        self.engine.nearer(left, right)
+    fn place(&self, score: f64, doc: u32) -> u128 {
+        self.engine.metric.place(score, doc)
     }
 }
 

@@ -733,8 +733,8 @@ mod tests {
             score
         }
 
-        fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> std::cmp::Ordering {
-            Metric::Dot.nearest_first(left.0, right.0).then(left.1.cmp(&right.1))
+        fn place(&self, score: f64, doc: u32) -> u128 {
+            Metric::Dot.place(score, doc)
         }
     }
 

@@ -5,7 +5,6 @@
 //! inequality | ‖q − d‖₁ − step · Σ|code_q − code_d| | ≤ residual_q + residual_d, where a residual is
 //! ‖x − (origin + step · code)‖₁. Values beyond the codes are cut off, which residuals count like any loss.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -16,6 +15,7 @@ use super::topk::Candidate;
 use crate::compute::error::{Error, Result};
 use crate::compute::kernels::sad::{GROUP, GROUP_WORD, PANEL, PANEL_WORD, WORD, panel_hits};
 use crate::compute::kernels::{self, Level};
+use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
 use crate::job::Monitor;
 
@@ -270,8 +270,9 @@ impl Scorer for L1<'_> {
         -score
     }
 
-    fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> Ordering {
-        left.0.total_cmp(&right.0).then(left.1.cmp(&right.1))
+    fn place(&self, score: f64, doc: u32) -> u128 {
+        // Distances, too: smaller is nearer.
+        Metric::Euclidean.place(score, doc)
     }
 }
 

@@ -50,8 +50,8 @@ pub trait Scorer {
     fn score(&self, doc: u32) -> f64;
     /// The key that a score stands for.
     fn key(&self, score: f64) -> f64;
-    /// Whether the first of two scored docs is nearer; ties go to the lower doc.
-    fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> std::cmp::Ordering;
+    /// Where a scored doc stands, see [`crate::compute::metric::Metric::place`].
+    fn place(&self, score: f64, doc: u32) -> u128;
 }
 
 impl Nearest {
@@ -159,8 +159,8 @@ impl Nearest {
         if self.scored.len() < self.top_k {
             return;
         }
-        let order = |a: &(f64, u32), b: &(f64, u32)| scorer.nearer(*a, *b);
-        let (_, &mut (score, doc), _) = self.scored.select_nth_unstable_by(self.top_k - 1, order);
+        let place = |&(score, doc): &(f64, u32)| scorer.place(score, doc);
+        let (_, &mut (score, doc), _) = self.scored.select_nth_unstable_by_key(self.top_k - 1, place);
         self.scored.truncate(self.top_k);
         self.floor = self.floor.max(Candidate::of(scorer.key(score), 0.0, doc).low);
     }
@@ -180,7 +180,7 @@ impl Nearest {
     /// The k nearest, nearest first.
     pub fn into_sorted(mut self, scorer: &impl Scorer) -> Vec<(f64, u32)> {
         self.decide(scorer);
-        self.scored.sort_unstable_by(|a, b| scorer.nearer(*a, *b));
+        self.scored.sort_unstable_by_key(|&(score, doc)| scorer.place(score, doc));
         self.scored
     }
 }
@@ -198,8 +198,8 @@ impl<S: Scorer> Scorer for &S {
         (**self).key(score)
     }
 
-    fn nearer(&self, left: (f64, u32), right: (f64, u32)) -> std::cmp::Ordering {
-        (**self).nearer(left, right)
+    fn place(&self, score: f64, doc: u32) -> u128 {
+        (**self).place(score, doc)
     }
 }
 

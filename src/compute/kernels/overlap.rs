@@ -178,7 +178,7 @@ fn list_places(level: Level, class: &[u64; CHUNK_WORDS], places: &mut [u16], end
 /// `planes`: one a pair.
 ///
 /// # Panics
-/// A chunk that the columns do not have.
+/// A chunk that the columns do not have; no pair, or not as many counters.
 pub fn add_rows(
     level: Level,
     chunk: &Chunk,
@@ -355,8 +355,8 @@ fn add_high<T: Lanes>(high: &mut [T; HIGH_PLANES], carry: T, is_few: bool) {
 /// What counters held before a chunk.
 #[derive(Debug, Clone, Copy)]
 enum Held {
-    /// Anything, which is overwritten.
-    Nothing,
+    /// What is of no use any more and is overwritten.
+    Leftovers,
     /// Sums that stay in the lowest planes when the chunk is added.
     Low { planes: usize },
 }
@@ -387,7 +387,7 @@ fn add_sums<T: Lanes>(planes: &mut Planes, left: &[T; CHUNK_PLANES], right: &[T;
         first = next;
         total.store(plane);
     }
-    for plane in &mut high[..used.saturating_sub(CHUNK_PLANES)] {
+    for plane in &mut high[..used - CHUNK_PLANES] {
         let mut total = T::load(plane);
         first = add(&mut total, first, second);
         second = zero;
@@ -404,7 +404,7 @@ fn add_rows_with<T: Lanes>(
     planes: &mut [PairPlanes],
 ) {
     let held = match index % SEGMENT_CHUNKS {
-        0 => Held::Nothing,
+        0 => Held::Leftovers,
         chunks => Held::Low { planes: ((chunks + 1) * CHUNK_ROWS).ilog2() as usize + 1 },
     };
     // Each pair asks for a part of what is wanted next, so that it comes while this chunk is added up.
@@ -689,7 +689,7 @@ mod tests {
                 for second in [Some(&pair[1][..]), None] {
                     let lists = [RowLists::of(level, &pair[0], second, rows)];
                     // What counters held does not matter.
-                    let mut planes = [[Planes([BlockRow([u64::MAX; WORDS]); PLANES]), Planes::ZERO]];
+                    let mut planes = [[const { Planes([BlockRow([u64::MAX; WORDS]); PLANES]) }; 2]];
                     for (index, chunk) in chunks.iter().enumerate() {
                         let next = chunks.get(index + 1).map_or(&[][..], |next| next);
                         add_rows(level, chunk, next, &lists, index, &mut planes);
@@ -723,6 +723,27 @@ mod tests {
             for level in Level::available() {
                 prop_assert_eq!(differing(level, &left, &right), naive as u64, "{}", level.name());
             }
+        }
+    }
+
+    #[test]
+    fn the_last_segment_may_be_full() {
+        // The first segment counts nothing, the second one every row: the highest plane is used.
+        let half = SEGMENT_CHUNKS * CHUNK_ROWS;
+        let column: Vec<u64> = [vec![0; half / 64], vec![u64::MAX; half / 64]].concat();
+        let mut chunk = [BlockRow([u64::MAX; WORDS]); CHUNK_ROWS + 1];
+        chunk[CHUNK_ROWS] = BlockRow::ZERO;
+        for level in Level::available() {
+            let lists = [RowLists::of(level, &column, None, 2 * half)];
+            let mut planes = [[Planes::ZERO, Planes::ZERO]];
+            for index in 0..2 * SEGMENT_CHUNKS {
+                add_rows(level, &chunk, &[], &lists, index, &mut planes);
+            }
+            let (mut counted, mut apart) = ([0; BLOCK], [0; BLOCK]);
+            counts(level, &planes[0][0], &mut counted);
+            assert!(half > 1 << 15 && counted.iter().all(|&count| usize::from(count) == half), "{}", level.name());
+            distances(level, lists[0].columns()[0], &planes[0][0], &[0; BLOCK], &[2 * half as u32; BLOCK], &mut apart);
+            assert!(apart.iter().all(|&apart| apart as usize == half), "{}", level.name());
         }
     }
 

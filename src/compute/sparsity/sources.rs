@@ -154,9 +154,11 @@ impl Sources {
             if identity.layer.is_none() {
                 self.warnings.push(format!(
                     "{}: {} tells no layer (expected a name like layer1-mlp.down_proj.pt, or a key like \
-                     model.layers.1.mlp.down_proj.weight); it is kept without one (set it with --layer)",
+                     model.layers.1.mlp.down_proj.weight); it is kept without one{}",
                     path.display(),
-                    if is_bare { "its name" } else { entry.key.as_str() }
+                    if is_bare { "its name" } else { entry.key.as_str() },
+                    // Of several it chooses those that tell it.
+                    if is_only { " (set it with --layer)" } else { "" }
                 ));
             }
             if identity.method.is_none() {

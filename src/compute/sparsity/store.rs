@@ -207,6 +207,22 @@ impl Database {
         self.in_transaction(|connection| insert(connection, analysis))
     }
 
+    /// Groups that are stored of a matrix already.
+    ///
+    /// # Errors
+    /// A database that cannot be read.
+    pub fn groups_of(&self, identity: &Identity) -> Result<usize> {
+        let connection = self.connection();
+        let known = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name = ? AND table_schema = 'main'";
+        let tables: i64 = connection.query_row(known, [TABLE], |row| row.get(0)).map_err(self.wrong())?;
+        if tables == 0 {
+            return Ok(0);
+        }
+        let sql = format!("SELECT COUNT(*) FROM {TABLE} WHERE matrix_name = ? AND method IS NOT DISTINCT FROM ?");
+        let values = params![identity.matrix_name, identity.method];
+        connection.query_row(&sql, values, |row| row.get(0)).map_err(self.wrong())
+    }
+
     /// Stores how alike two masks of one matrix are.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 // Stands in for the header of this name in FAISS: the distance of a code of a product quantizer is looked up one
-// part at a time. FAISS gathers eight parts at once on x86, which CPUs whose gathers are guarded against leaks run
-// several times slower than single loads. Sums are in another order than FAISS's, so they may differ by rounding.
+// part at a time, on every CPU. FAISS gathers eight parts at once on x86 (more or fewer on Arm with SVE), which CPUs
+// whose gathers are guarded against leaks run several times slower than single loads. Sums are in another order than
+// FAISS's, so they may differ by rounding.
 
 #pragma once
 
@@ -21,7 +22,8 @@ struct Codes {
     const uint8_t* code[COUNT];
 };
 
-/// `table`: M rows of 256. Even and odd parts are added up apart, for more sums that do not wait for each other.
+/// `table`: M rows of 256. Even and odd parts of whole eights are added up apart, for more sums that do not
+/// wait for each other.
 template <size_t COUNT>
 inline void look_up_bytes(const size_t M, const float* table, const Codes<COUNT>& codes, float (&results)[COUNT]) {
     constexpr size_t ROW = 256;
