@@ -102,7 +102,7 @@ pub fn groups_page(analysis: &Analysis, marked: Option<usize>, canvas: Canvas) -
     let mut sheet = canvas.sheet();
     let (unit, inks) = (canvas.unit, canvas.look.inks());
     let title = format!("Groups of alike features: {}", matrix_title(analysis));
-    sheet.text(32.0 * unit, 52.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, title);
+    heading(&mut sheet, 32.0 * unit, title, canvas);
     let order = analysis.by_mean_distance();
     let panels = group_panels(analysis, canvas);
     for ((name, figure), panel) in CHARTS.into_iter().zip(&panels) {
@@ -123,6 +123,14 @@ pub fn groups_page(analysis: &Analysis, marked: Option<usize>, canvas: Canvas) -
     }
     summary_box(&mut sheet, &panels, analysis, canvas);
     canvas.scene(sheet)
+}
+
+/// The title of a picture, from `x` on: smaller where names are long, so that all of it is seen.
+fn heading(sheet: &mut Sheet, x: f32, title: String, canvas: Canvas) {
+    let unit = canvas.unit;
+    let room = canvas.width as f32 - x - 32.0 * unit;
+    let size = 30.0f32.min(room / fonts::width(Face::Medium, unit, &title).max(1e-3));
+    sheet.text(x, 52.0 * unit, size, Face::Medium, Align::Left, canvas.look.inks().ink, title);
 }
 
 fn summary_box(sheet: &mut Sheet, panels: &[Panel; 5], analysis: &Analysis, canvas: Canvas) {
@@ -284,7 +292,7 @@ impl Distances {
         let mut sheet = canvas.sheet();
         let (unit, inks) = (canvas.unit, canvas.look.inks());
         let panel = self.panel(canvas);
-        sheet.text(panel.left, 52.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, self.title.clone());
+        heading(&mut sheet, panel.left, self.title.clone(), canvas);
         let names = ("normalised Hamming distance (share of rows that differ)", "share of pairs at most as far");
         sheet.panel_axes(&panel, names, (10, 5), false);
         if self.band.len() > 1 {
@@ -388,7 +396,7 @@ pub fn spy_scene(by_row: &Packed, window: Window, words: &SpyWords, canvas: Canv
     panel.right = (panel.left + across.max(shorter).max(named).min(width)).round();
     panel.bottom = (panel.top + down.max(shorter).min(height)).round();
     let (across, down) = ((panel.right - panel.left) as usize, (panel.bottom - panel.top) as usize);
-    sheet.text(panel.left, 52.0 * unit, 30.0, Face::Medium, Align::Left, inks.ink, words.title.clone());
+    heading(&mut sheet, panel.left, words.title.clone(), canvas);
     let wanted = (((across as f32 / unit) / 110.0) as usize).clamp(2, 12);
     if words.names.is_empty() {
         sheet.panel_axes(&panel, (&words.columns, &words.rows), (wanted, 8), true);

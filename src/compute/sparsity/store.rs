@@ -405,6 +405,7 @@ fn failure(path: &Path, error: &duckdb::Error) -> Error {
         duckdb::Error::DuckDBFailure(_, Some(said)) => said.clone(),
         other => other.to_string(),
     };
+    let said = about_question(&said);
     let holder = said.split("(PID ").nth(1).and_then(|rest| rest.split(')').next());
     let what = if said.contains("Could not set lock") {
         let holder = holder.map_or_else(String::new, |holder| format!(" (process {holder})"));
@@ -579,11 +580,30 @@ fn insert_curves(connection: &Connection, matrix_id: i32, analysis: &Analysis) -
     nulls.flush()
 }
 
+/// Stands before a question that is checked, see [`table_of`].
+const ASKED_BEFORE: &str = "DESCRIBE (";
+
+/// What DuckDB says about a question, without what was put before it: "LINE 1: …" and below it a caret.
+fn about_question(said: &str) -> String {
+    let before = format!("LINE 1: {ASKED_BEFORE}");
+    let mut is_shown = false;
+    let lines = said.lines().map(|line| {
+        let was_shown = std::mem::replace(&mut is_shown, false);
+        if let Some(rest) = line.strip_prefix(&before) {
+            is_shown = true;
+            return format!("LINE 1: {rest}");
+        }
+        let moved = line.strip_prefix(&" ".repeat(ASKED_BEFORE.len())).filter(|_| was_shown);
+        moved.unwrap_or(line).to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn table_of(connection: &Connection, sql: &str, most: Option<usize>) -> duckdb::Result<Table> {
     // Within parentheses nothing but one question stands; what is wrong is told of its own lines.
     let mut columns = Vec::new();
     {
-        let mut described = connection.prepare(&format!("DESCRIBE ({sql}\n)"))?;
+        let mut described = connection.prepare(&format!("{ASKED_BEFORE}{sql}\n)"))?;
         let mut rows = described.query([])?;
         while let Some(row) = rows.next()? {
             let (name, kind): (String, String) = (row.get(0)?, row.get(1)?);
