@@ -243,6 +243,10 @@ fn a_folder_of_two_methods_is_stored_and_asked() {
     let told = stdout(&output);
     assert!(told.contains("wanda layer1-self_attn.o_proj.npy: 384 × 384 bool, density 0.5000"), "{told}");
     assert!(told.contains("73,536 pairs in") && told.contains("5 groups of 8: mean distance"), "{told}");
+    assert!(told.contains("without the zeros of columns with themselves"), "{told}");
+    // Nine permutations give ranks of ten at best.
+    assert!(told.contains("at least 10 permutations") && !told.contains("closer than permuted ones (p"), "{told}");
+    assert!(!stderr(&output).contains("from before"), "{}", stderr(&output));
     assert!(told.contains("overlap with sparsegpt layer1-self_attn.q_proj.npy: Jaccard 0.8"), "{told}");
     let pictures: Vec<_> = fs::read_dir(viz.join("wanda-layer1-self_attn.q_proj")).expect("drawn").collect();
     assert_eq!(pictures.len(), 3 + 2 * 5);
@@ -295,6 +299,8 @@ fn a_folder_of_two_methods_is_stored_and_asked() {
     // Appended to, and the same again: all but ids and times.
     let output = knnscope(&args);
     assert!(output.status.success(), "{}", stderr(&output));
+    let again = "some.db holds 5 groups of wanda layer1-self_attn.q_proj.npy from before";
+    assert!(stderr(&output).contains(again), "{}", stderr(&output));
     let same = "SELECT COUNT(*) AS n FROM (SELECT DISTINCT * EXCLUDE (id, timestamp) FROM nearest_neighbor_metrics)";
     assert_eq!(ask(&["--sql", same, "--format", "csv"]), "n\n20\n");
     assert_eq!(ask(&["--sql", "SELECT MAX(id) AS n FROM nearest_neighbor_metrics", "--format", "csv"]), "n\n40\n");
@@ -311,6 +317,16 @@ fn a_folder_of_two_methods_is_stored_and_asked() {
         assert_eq!(output.status.code(), Some(1), "{sql}");
         assert!(stderr(&output).contains("some.db"), "{sql}: {}", stderr(&output));
     }
+    // What was asked is told as it was typed, with the caret below it.
+    let output =
+        knnscope(&["sparsity", "query", "--db-path", text(&db), "--sql", "SELECT nothing FROM knnscope_nulls"]);
+    assert!(
+        stderr(&output).contains("LINE 1: SELECT nothing FROM knnscope_nulls\n               ^"),
+        "{}",
+        stderr(&output)
+    );
+    let output = knnscope(&["sparsity", "query", "--db-path", text(&folder.path().join("none.db"))]);
+    assert!(stderr(&output).contains("none.db: there is no such database"), "{}", stderr(&output));
 }
 
 #[test]

@@ -162,12 +162,16 @@ impl Sources {
                 ));
             }
             if identity.method.is_none() {
-                self.warnings.push(format!(
+                let warning = format!(
                     "{}: neither its folder nor its name tells a method ({}); it is kept without one (set it with \
                      --method)",
                     path.display(),
                     METHODS.join(", ")
-                ));
+                );
+                // Of all matrices of a file the same is said once.
+                if !self.warnings.contains(&warning) {
+                    self.warnings.push(warning);
+                }
             }
             let (key, bytes) = (entry.key.clone(), entry.bytes.clone());
             let (path, size) = (path.to_owned(), file.bytes().len() as u64);
