@@ -350,12 +350,6 @@ fn draw_all(
 }
 
 fn query(args: &QueryArgs, monitor: &Monitor) -> Result<(), Failure> {
-    if !args.db_path.exists() {
-        return Err(Failure::Message(format!(
-            "{}: there is no such database. Name one with --db-path, or fill one with `knnscope sparsity PATH`",
-            args.db_path.display()
-        )));
-    }
     let database = Database::read(&args.db_path)?;
     let table = match &args.sql {
         Some(sql) => database.ask(sql, None, monitor)?,

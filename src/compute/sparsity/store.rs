@@ -150,7 +150,8 @@ impl Database {
     /// A file that is not there, is no DuckDB database, or is being written.
     pub fn read(path: &Path) -> Result<Self> {
         if !path.exists() {
-            return Err(Error::Read { source: std::io::ErrorKind::NotFound.into(), path: path.to_owned() });
+            let what = "there is no such database. Choose one (--db-path), or fill one with `knnscope sparsity PATH`";
+            return Err(Error::Database { what: what.to_owned(), path: path.to_owned() });
         }
         check_place(path)?;
         let here = OpenHere::enter(path)?;
