@@ -60,6 +60,11 @@ impl Metric {
         let rank = if self.larger_is_nearer() { !ascending } else { ascending };
         u128::from(rank) << 32 | u128::from(doc)
     }
+
+    /// The doc of a place that [`Self::place`] gave.
+    pub fn doc_at(place: u128) -> u32 {
+        place as u32
+    }
 }
 
 impl fmt::Display for Metric {
@@ -101,6 +106,7 @@ mod tests {
                 for (left, right) in [(left, right), (left, left), (0.0, -0.0)] {
                     let expected = metric.nearest_first(left, right).then(docs.0.cmp(&docs.1));
                     prop_assert_eq!(metric.place(left, docs.0).cmp(&metric.place(right, docs.1)), expected);
+                    prop_assert_eq!(Metric::doc_at(metric.place(left, docs.1)), docs.1);
                 }
             }
         }

@@ -69,7 +69,11 @@ fn foreign_names_stay_in_their_rooms() {
     forbid(|path| !path.starts_with("compute/exact"), &["faer::"], "only the exact engine multiplies matrices");
     forbid(|path| path != "compute/sparsity/store.rs", &["duckdb::"], "only the store names DuckDB");
     forbid(|path| path != "compute/index/faiss.rs", &["faiss_library"], "only its wrapper names FAISS");
-    forbid(|path| path != "compute/index/trees.rs", &["arroy::", "heed::"], "only its wrapper names arroy");
+    forbid(
+        |path| !path.starts_with("compute/index/trees"),
+        &["arroy::", "heed::", "roaring::"],
+        "only its wrapper names arroy",
+    );
     let redis = ["redis::cmd", "redis::Client", "redis::Connection", "redis::Value", "use redis::", "rustls::"];
     forbid(|path| !path.starts_with("compute/index/redis/"), &redis, "only its wrapper names the crate redis");
 }

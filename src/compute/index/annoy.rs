@@ -6,18 +6,14 @@
 //! - euclidean: i32 descendants, a float32 offset, two i32 children, f float32;
 //! - dot: i32 descendants, two i32 children, a float32 factor, f float32.
 //!
-//! A node of few descendants lists them from its children on. The search is Annoy's: the most promising nodes of all
-//! trees first, until `search_k` items are found, then these by distance.
+//! A node of few descendants lists them from its children on. The search is [`forest`]'s.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::path::{Path, PathBuf};
 
-use super::hyperplane::key;
-use super::{Docs, Index, NONE, Threads, Traits};
+use super::forest::{self, Forest, Node};
+use super::{Docs, Index, Threads, Traits};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, grouped};
-use crate::compute::kernels::Level;
 use crate::compute::metric::Metric;
 use crate::compute::vectors::MappedFile;
 use crate::job::Monitor;
@@ -44,7 +40,7 @@ impl AnnoyFile {
     /// A file that cannot be read; one that is no whole number of such nodes, or without trees.
     pub fn open(path: &Path, dim: usize, metric: Metric) -> Result<Self> {
         let file = MappedFile::open(path)?;
-        let node = header(metric) + 4 * dim;
+        let node = 4 * (header(metric) + dim);
         let nodes = file.bytes().len() / node;
         let wrong = |what: String| Error::Neighbours { what, path: path.to_owned() };
         let told = "Annoy's files tell neither dim nor metric: give those it was built with";
@@ -71,7 +67,7 @@ impl AnnoyFile {
         opened.roots = (0..nodes as u32).rev().take_while(|&root| opened.descendants(root as usize) == items).collect();
         // The last root stands right before the copies of all: it is there twice.
         if let [first, .., last] = opened.roots[..]
-            && opened.child(first as usize, 0) == opened.child(last as usize, 0)
+            && opened.children(first as usize)[0] == opened.children(last as usize)[0]
         {
             opened.roots.pop();
         }
@@ -87,142 +83,81 @@ impl AnnoyFile {
         self.roots.len()
     }
 
-    fn word(&self, node: usize, place: usize) -> [u8; 4] {
-        let at = node * (header(self.metric) + 4 * self.dim) + place;
-        std::array::from_fn(|byte| self.file.bytes()[at + byte])
+    /// The node at a place that is there: its head and its vector.
+    fn words(&self, place: usize) -> &[u32] {
+        let size = 4 * (header(self.metric) + self.dim);
+        // Maps begin at a page, nodes at multiples of 4.
+        bytemuck::cast_slice(&self.file.bytes()[place * size..(place + 1) * size])
     }
 
-    fn descendants(&self, node: usize) -> i32 {
-        i32::from_le_bytes(self.word(node, 0))
+    fn descendants(&self, place: usize) -> i32 {
+        self.words(place)[0].cast_signed()
     }
 
-    fn child(&self, node: usize, index: usize) -> i32 {
-        i32::from_le_bytes(self.word(node, children_at(self.metric) + 4 * index))
+    /// What begins where the children of a node do.
+    fn children(&self, place: usize) -> &[u32] {
+        &self.words(place)[children_at(self.metric)..]
+    }
+}
+
+impl Forest for AnnoyFile {
+    fn docs(&self) -> usize {
+        self.items
     }
 
-    fn vector(&self, node: usize, values: &mut Vec<f32>) {
-        values.clear();
-        let start = header(self.metric);
-        values.extend((0..self.dim).map(|place| f32::from_le_bytes(self.word(node, start + 4 * place))));
+    fn nodes(&self) -> usize {
+        self.nodes
     }
 
-    /// A node that another names.
-    fn named(&self, node: i32) -> Result<usize> {
-        usize::try_from(node)
-            .ok()
-            .filter(|&node| node < self.nodes)
-            .ok_or_else(|| self.damaged("names a node that is not there"))
+    fn roots(&self) -> &[u32] {
+        &self.roots
+    }
+
+    fn node(&self, place: u32) -> Result<Node<'_>> {
+        let (words, children) = (self.words(place as usize), self.children(place as usize));
+        let descendants = usize::try_from(self.descendants(place as usize)).unwrap_or(0);
+        if descendants == 1 && (place as usize) < self.items {
+            return Ok(Node::Doc(place));
+        }
+        // As many as there is room for are listed by the node itself.
+        if let Some(listed) = children.get(..descendants) {
+            return Ok(Node::Docs(listed));
+        }
+        let offset = match self.metric {
+            Metric::Euclidean => f32::from_bits(words[1]),
+            // The dimension that makes all docs as long as the longest.
+            Metric::Dot => f32::from_bits(words[3]).powi(2),
+            Metric::Cosine => 0.0,
+        };
+        let normal = bytemuck::cast_slice(&words[header(self.metric)..]);
+        Ok(Node::Plane { normal, offset, children: [children[0], children[1]] })
+    }
+
+    fn stored(&self, doc: u32) -> &[u8] {
+        bytemuck::cast_slice(&self.words(doc as usize)[header(self.metric)..])
     }
 
     fn damaged(&self, what: &str) -> Error {
         let what = format!("{what}: it is damaged, or was built with another dim or metric. Build it again");
         Error::Neighbours { what, path: self.path.clone() }
     }
-
-    /// Most descendants that a node lists itself.
-    fn listed(&self) -> i32 {
-        ((header(self.metric) + 4 * self.dim - children_at(self.metric)) / 4) as i32
-    }
-
-    fn nearest(&self, level: Level, query: &[f32], k: usize, ids: &mut [u32]) -> Result<u64> {
-        let wanted = if self.search_k == 0 { k.saturating_mul(self.roots.len()) } else { self.search_k };
-        let mut waiting: BinaryHeap<Promise> =
-            self.roots.iter().map(|&node| Promise { margin: f32::INFINITY, node }).collect();
-        let (mut found, mut values) = (Vec::new(), Vec::new());
-        let mut visited = 0;
-        while found.len() < wanted
-            && let Some(Promise { margin, node }) = waiting.pop()
-        {
-            visited += 1;
-            if visited > 2 * self.nodes {
-                return Err(self.damaged("has nodes that lead in circles"));
-            }
-            let place = node as usize;
-            let descendants = self.descendants(place);
-            if descendants == 1 && place < self.items {
-                found.push(node);
-            } else if descendants <= self.listed() {
-                for index in 0..descendants.max(0) as usize {
-                    let item = self.named(self.child(place, index))?;
-                    if item >= self.items {
-                        return Err(self.damaged("lists an item that is not there"));
-                    }
-                    found.push(item as u32);
-                }
-            } else {
-                self.vector(place, &mut values);
-                let mut side: f32 = values.iter().zip(query).map(|(a, b)| a * b).sum();
-                match self.metric {
-                    Metric::Euclidean => side += f32::from_le_bytes(self.word(place, 4)),
-                    // The dimension that makes all docs as long as the longest.
-                    Metric::Dot => side += f32::from_le_bytes(self.word(place, 12)).powi(2),
-                    Metric::Cosine => {}
-                }
-                for (child, side) in [(1, side), (0, -side)] {
-                    let node = self.named(self.child(place, child))? as u32;
-                    waiting.push(Promise { margin: margin.min(side), node });
-                }
-            }
-        }
-        found.sort_unstable();
-        found.dedup();
-        let mut scored: Vec<(f64, u32)> = Vec::with_capacity(found.len());
-        for item in found {
-            self.vector(item as usize, &mut values);
-            let key = key(level, self.metric, query, &values);
-            if !key.is_finite() {
-                return Err(self.damaged("holds an item that is no vector of numbers"));
-            }
-            scored.push((key, item));
-        }
-        scored.sort_by(|left, right| self.metric.nearest_first(left.0, right.0).then(left.1.cmp(&right.1)));
-        ids.fill(NONE);
-        ids.iter_mut().zip(&scored).for_each(|(id, (_, item))| *id = *item);
-        Ok(scored.len() as u64)
-    }
 }
 
-/// Bytes of a node before its vector.
+/// Words of a node before its vector.
 const fn header(metric: Metric) -> usize {
     match metric {
-        Metric::Cosine => 12,
-        Metric::Dot | Metric::Euclidean => 16,
+        Metric::Cosine => 3,
+        Metric::Dot | Metric::Euclidean => 4,
     }
 }
 
-/// Where the children of a node begin.
+/// The word of a node at which its children begin.
 const fn children_at(metric: Metric) -> usize {
     match metric {
-        Metric::Cosine | Metric::Dot => 4,
-        Metric::Euclidean => 8,
+        Metric::Cosine | Metric::Dot => 1,
+        Metric::Euclidean => 2,
     }
 }
-
-/// A node to look at, those with the largest margin first.
-struct Promise {
-    margin: f32,
-    node: u32,
-}
-
-impl Ord for Promise {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.margin.total_cmp(&other.margin).then(self.node.cmp(&other.node))
-    }
-}
-
-impl PartialOrd for Promise {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Promise {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Promise {}
 
 impl Index for AnnoyFile {
     /// It is built.
@@ -244,11 +179,11 @@ impl Index for AnnoyFile {
     }
 
     fn search(&mut self, _first: usize, queries: &[f32], k: usize, ids: &mut [u32]) -> Result<()> {
-        let level = Level::detected();
-        self.computations += self.threads.answer((queries, self.dim), (ids, k), |queries, ids| {
-            let each = queries.chunks_exact(self.dim).zip(ids.chunks_exact_mut(k));
-            each.map(|(query, ids)| self.nearest(level, query, k, ids)).sum()
-        })?;
+        let (file, dim) = (&*self, self.dim);
+        let some = |queries: &[f32], ids: &mut [u32]| {
+            forest::search(file, file.metric, file.search_k, (queries, dim), (ids, k))
+        };
+        self.computations += self.threads.answer((queries, dim), (ids, k), some)?;
         Ok(())
     }
 

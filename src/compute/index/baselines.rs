@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::hyperplane::key;
 use super::truth::Arena;
-use super::{Docs, Index};
+use super::{Docs, Index, take_nearest};
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::engine::Engine;
 use crate::compute::figures::{bytes, count};
@@ -85,20 +85,10 @@ impl<'a> Precomputed<'a> {
         Self { arena, memory_bytes, keys: Vec::new(), threads: None }
     }
 
-    fn nearest(&self, query: usize, k: usize, ids: &mut [u32]) {
+    fn nearest(&self, query: usize, ids: &mut [u32]) {
         let docs = self.arena.num_docs;
         let keys = &self.keys[query * docs..(query + 1) * docs];
-        let nearer = |left: &u32, right: &u32| {
-            let (a, b) = (keys[*left as usize], keys[*right as usize]);
-            self.arena.metric.nearest_first(a, b).then(left.cmp(right))
-        };
-        let mut order: Vec<u32> = (0..docs as u32).collect();
-        if k < docs {
-            order.select_nth_unstable_by(k - 1, nearer);
-            order.truncate(k);
-        }
-        order.sort_by(nearer);
-        ids.copy_from_slice(&order);
+        take_nearest(&mut (0..).zip(keys).map(|(doc, &key)| self.arena.metric.place(key, doc)).collect(), ids);
     }
 }
 
@@ -142,9 +132,9 @@ impl Index for Precomputed<'_> {
         debug_assert_eq!(queries.len() / self.arena.dim(), ids.len() / k);
         let this = &*self;
         match &this.threads {
-            None => ids.chunks_mut(k).zip(first..).for_each(|(ids, query)| this.nearest(query, k, ids)),
+            None => ids.chunks_mut(k).zip(first..).for_each(|(ids, query)| this.nearest(query, ids)),
             Some(threads) => threads.install(|| {
-                ids.par_chunks_mut(k).enumerate().for_each(|(query, ids)| this.nearest(first + query, k, ids));
+                ids.par_chunks_mut(k).enumerate().for_each(|(query, ids)| this.nearest(first + query, ids));
             }),
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{Apart, Docs, Index, NONE, Threads, Traits};
+use super::{Apart, Docs, Index, Threads, Traits, take_nearest};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures;
 use crate::compute::kernels::{self, Level};
@@ -146,20 +146,11 @@ impl<'a> Hyperplanes<'a> {
     }
 
     /// The k nearest of a query's candidates and how many these were.
-    fn nearest(&self, level: Level, query: &[f32], k: usize, ids: &mut [u32]) -> u64 {
+    fn nearest(&self, level: Level, query: &[f32], ids: &mut [u32]) -> u64 {
         let Docs { file, metric, .. } = self.docs;
         let candidates = self.candidates(level, query);
-        let mut scored: Vec<(f64, u32)> =
-            candidates.iter().map(|&doc| (key(level, metric, query, file.row(doc as usize)), doc)).collect();
-        let nearer =
-            |left: &(f64, u32), right: &(f64, u32)| metric.nearest_first(left.0, right.0).then(left.1.cmp(&right.1));
-        if scored.len() > k {
-            scored.select_nth_unstable_by(k - 1, nearer);
-            scored.truncate(k);
-        }
-        scored.sort_by(nearer);
-        ids.fill(NONE);
-        ids.iter_mut().zip(&scored).for_each(|(id, (_, doc))| *id = *doc);
+        let place = |&doc: &u32| metric.place(key(level, metric, query, file.row(doc as usize)), doc);
+        take_nearest(&mut candidates.iter().map(place).collect(), ids);
         candidates.len() as u64
     }
 }
@@ -230,7 +221,7 @@ impl Index for Hyperplanes<'_> {
         let (level, dim) = (Level::detected(), self.docs.file.dim());
         let computed = self.threads.answer((queries, dim), (ids, k), |queries, ids| {
             let each = queries.chunks_exact(dim).zip(ids.chunks_exact_mut(k));
-            Ok(each.map(|(query, ids)| self.nearest(level, query, k, ids)).sum())
+            Ok(each.map(|(query, ids)| self.nearest(level, query, ids)).sum())
         })?;
         self.computations += computed;
         Ok(())

@@ -15,6 +15,7 @@ pub mod difficulty;
 pub mod duplicates;
 #[cfg(feature = "faiss")]
 pub mod faiss;
+mod forest;
 pub mod hyperplane;
 pub mod inquiry;
 pub mod judge;
@@ -75,10 +76,6 @@ impl Threads {
         Ok(Self(Some(pool)))
     }
 
-    fn is_one(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// `None` of one thread.
     fn pool(&self) -> Option<&rayon::ThreadPool> {
         self.0.as_ref()
@@ -110,6 +107,17 @@ impl Threads {
 
 /// Stands for "none" among found ids.
 pub const NONE: u32 = u32::MAX;
+
+/// The docs at the first of `places` (see [`Metric::place`]), nearest first: `ids`, ≥ 1, [`NONE`] where there are fewer.
+fn take_nearest(places: &mut Vec<u128>, ids: &mut [u32]) {
+    if places.len() > ids.len() {
+        places.select_nth_unstable(ids.len() - 1);
+        places.truncate(ids.len());
+    }
+    places.sort_unstable();
+    ids.fill(NONE);
+    ids.iter_mut().zip(places).for_each(|(id, place)| *id = Metric::doc_at(*place));
+}
 
 /// The docs of an index: the first rows of a file.
 #[derive(Clone, Copy)]

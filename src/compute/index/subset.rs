@@ -12,7 +12,7 @@ use super::neighbours::{Found, latencies_beside};
 use super::redis::Access;
 use super::truth::Arena;
 use super::worker::{Built, Event, Job, Searched};
-use super::{NONE, process};
+use super::{NONE, process, take_nearest};
 use crate::compute::atomic_file::free_space;
 use crate::compute::error::{Error, Result};
 use crate::compute::vectors::VectorFile;
@@ -201,12 +201,13 @@ impl Lists {
 /// The `k` nearest docs of a query over some lists by their exact scores, ties to the lower doc, each doc once; [`NONE`]
 /// where there are fewer.
 pub fn merge_one<'a>(arena: &Arena, k: usize, query: usize, lists: impl Iterator<Item = &'a Lists>) -> Vec<u32> {
-    let mut all: Vec<(f64, u32)> = lists.flat_map(|list| list.of_query(query)).collect();
-    all.sort_unstable_by(|left, right| arena.metric.nearest_first(left.0, right.0).then(left.1.cmp(&right.1)));
-    // The same doc has the same score, so its copies stand side by side.
-    all.dedup_by_key(|(_, id)| *id);
-    let mut ids: Vec<u32> = all.into_iter().take(k).map(|(_, id)| id).collect();
-    ids.resize(k, NONE);
+    let found = lists.flat_map(|list| list.of_query(query));
+    let mut places: Vec<u128> = found.map(|(score, doc)| arena.metric.place(score, doc)).collect();
+    // The same doc has the same score, and so the same place.
+    places.sort_unstable();
+    places.dedup();
+    let mut ids = vec![NONE; k];
+    take_nearest(&mut places, &mut ids);
     ids
 }
 

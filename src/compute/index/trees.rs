@@ -1,16 +1,19 @@
 //! Annoy's forest of random hyperplanes, built by arroy: an LMDB file with the docs and the trees. Unlike Annoy's, arroy's
 //! planes all go through the origin, whatever the metric.
 
+mod planted;
+
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use arroy::distances::{Cosine, DotProduct, Euclidean};
 use arroy::{Database, Distance, Reader, Writer};
-use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions, RoTxn};
+use heed::{CommitOrAbort, CompactionOption, EnvFlags, EnvOpenOptions};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use self::planted::Planted;
+use super::forest::{self, Forest as _};
 use super::{Docs, Index, NONE, Threads, Traits, normalise};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{bytes, count, counted};
@@ -34,9 +37,9 @@ type Env = heed::Env<heed::WithoutTls>;
 /// A file that cannot be made.
 pub fn plant<'a>(metric: Metric, dim: usize, plan: Plan<'a>) -> Result<Box<dyn Index + 'a>> {
     Ok(match metric {
-        Metric::Cosine => Box::new(Forest::<Cosine>::plant(dim, plan)?),
-        Metric::Dot => Box::new(Forest::<DotProduct>::plant(dim, plan)?),
-        Metric::Euclidean => Box::new(Forest::<Euclidean>::plant(dim, plan)?),
+        Metric::Cosine => Box::new(Forest::<Cosine>::plant(metric, dim, plan)?),
+        Metric::Dot => Box::new(Forest::<DotProduct>::plant(metric, dim, plan)?),
+        Metric::Euclidean => Box::new(Forest::<Euclidean>::plant(metric, dim, plan)?),
     })
 }
 
@@ -46,9 +49,9 @@ pub fn plant<'a>(metric: Metric, dim: usize, plan: Plan<'a>) -> Result<Box<dyn I
 /// No file of arroy; one of another dim or metric.
 pub fn open(path: &Path, dim: usize, metric: Metric) -> Result<Box<dyn Index>> {
     Ok(match metric {
-        Metric::Cosine => Box::new(Forest::<Cosine>::open(path, dim)?),
-        Metric::Dot => Box::new(Forest::<DotProduct>::open(path, dim)?),
-        Metric::Euclidean => Box::new(Forest::<Euclidean>::open(path, dim)?),
+        Metric::Cosine => Box::new(Forest::<Cosine>::open(path, metric, dim)?),
+        Metric::Dot => Box::new(Forest::<DotProduct>::open(path, metric, dim)?),
+        Metric::Euclidean => Box::new(Forest::<Euclidean>::open(path, metric, dim)?),
     })
 }
 
@@ -62,29 +65,23 @@ pub struct Plan<'a> {
     pub scratch: &'a Path,
 }
 
-/// A reader with its transaction. Both stay until the process ends, as the forest does: opening them takes longer than some
-/// queries.
-struct Opened<D: Distance> {
-    transaction: &'static RoTxn<'static, heed::WithoutTls>,
-    reader: &'static Reader<'static, D>,
-}
-
 struct Forest<D: Distance> {
     env: Env,
     database: Database<'static, D>,
+    metric: Metric,
     dim: usize,
-    docs: usize,
     trees: usize,
     seed: u64,
     memory: u64,
     /// Where arroy may put what it builds meanwhile.
     folder: PathBuf,
-    /// Of the built forest: what a query at a time is answered by.
-    opened: Option<Opened<D>>,
+    /// Once it is built.
+    planted: Option<Planted>,
     is_file: bool,
     /// 0 for Annoy's own choice, k · trees.
     search_k: usize,
     threads: Threads,
+    computations: u64,
 }
 
 fn failed(doing: &str, memory: u64) -> impl Fn(arroy::Error) -> Error + '_ {
@@ -101,7 +98,7 @@ fn failed(doing: &str, memory: u64) -> impl Fn(arroy::Error) -> Error + '_ {
 }
 
 impl<D: Distance> Forest<D> {
-    fn plant(dim: usize, plan: Plan<'_>) -> Result<Self> {
+    fn plant(metric: Metric, dim: usize, plan: Plan<'_>) -> Result<Self> {
         // LMDB wants a folder beside the name. What a child that was killed leaves is removed by its ending.
         let scratch = std::path::absolute(plan.scratch).map_err(Error::write(plan.scratch))?;
         let path = scratch.with_extension("mdb.part");
@@ -124,11 +121,25 @@ impl<D: Distance> Forest<D> {
         let database = database.map_err(|error| failed("make its file", plan.memory)(error.into()))?.unwrap_commit();
         let Plan { trees, seed, memory, .. } = plan;
         let threads = Threads::ONE;
-        let (docs, search_k, opened, is_file) = (0, 0, None, false);
-        Ok(Self { env, database, dim, docs, trees, seed, memory, folder, opened, is_file, search_k, threads })
+        let (search_k, planted, is_file) = (0, None, false);
+        Ok(Self {
+            env,
+            database,
+            metric,
+            dim,
+            trees,
+            seed,
+            memory,
+            folder,
+            planted,
+            is_file,
+            search_k,
+            threads,
+            computations: 0,
+        })
     }
 
-    fn open(path: &Path, dim: usize) -> Result<Self> {
+    fn open(path: &Path, metric: Metric, dim: usize) -> Result<Self> {
         let wrong = |what: String| Error::Neighbours { what, path: path.to_owned() };
         let size = fs::metadata(path).map_err(Error::read(path))?.len();
         if size > LARGEST_FILE {
@@ -165,47 +176,39 @@ impl<D: Distance> Forest<D> {
                 count(dim)
             )));
         }
-        let last = reader.item_ids().max().map_or(0, |last| last as usize + 1);
-        let (docs, trees) = (last, reader.n_trees());
         drop(reader);
         drop(transaction);
         let (seed, memory, search_k, threads) = (0, size, 0, Threads::ONE);
-        let (folder, opened, is_file) = (PathBuf::new(), None, true);
-        Ok(Self { env, database, dim, docs, trees, seed, memory, folder, opened, is_file, search_k, threads })
+        let (folder, planted, is_file) = (PathBuf::new(), None, true);
+        let mut opened = Self {
+            env,
+            database,
+            metric,
+            dim,
+            trees: 0,
+            seed,
+            memory,
+            folder,
+            planted,
+            is_file,
+            search_k,
+            threads,
+            computations: 0,
+        };
+        let planted = opened.list(path)?;
+        opened.trees = planted.roots().len();
+        opened.planted = Some(planted);
+        Ok(opened)
     }
 
-    /// Looks at `search_k` items, or at as many as Annoy does.
-    fn wanted(&self, k: usize) -> usize {
-        if self.search_k == 0 { k.saturating_mul(self.trees) } else { self.search_k }
-    }
-
-    fn open_for_good(&mut self) -> Result<Opened<D>> {
-        let failed = failed("read its file", self.memory);
-        let transaction = self.env.clone().static_read_txn().map_err(|error| failed(error.into()))?;
+    /// Lists what it holds. `path` is what its file is called in errors. The transaction stays until the process ends, as the
+    /// forest does.
+    fn list(&self, path: &Path) -> Result<Planted> {
+        let transaction = self.env.clone().static_read_txn();
+        let transaction = transaction.map_err(|error| failed("read its file", self.memory)(error.into()))?;
         let transaction = &*Box::leak(Box::new(transaction));
-        let reader = Reader::<D>::open(transaction, INDEX, self.database).map_err(failed)?;
-        Ok(Opened { transaction, reader: Box::leak(Box::new(reader)) })
+        Planted::list(transaction, self.database.remap_types(), (size_of::<D::Header>(), self.dim), path)
     }
-}
-
-/// Answers some queries.
-fn answer<D: Distance>(
-    reader: &Reader<'_, D>,
-    transaction: &RoTxn<'_, heed::WithoutTls>,
-    queries: &[f32],
-    wanted: usize,
-    (ids, k): (&mut [u32], usize),
-) -> Result<()> {
-    for (query, ids) in queries.chunks_exact(reader.dimensions()).zip(ids.chunks_exact_mut(k)) {
-        let mut asked = reader.nns(k);
-        if let Some(wanted) = NonZeroUsize::new(wanted) {
-            asked.search_k(wanted);
-        }
-        let found = asked.by_vector(transaction, query).map_err(failed("search", 0))?;
-        ids.fill(NONE);
-        ids.iter_mut().zip(&found).for_each(|(id, (item, _))| *id = *item);
-    }
-    Ok(())
 }
 
 impl<D: Distance> Index for Forest<D> {
@@ -244,7 +247,7 @@ impl<D: Distance> Index for Forest<D> {
             .build(&mut transaction)
             .map_err(&failed)?;
         transaction.commit().map_err(|error| failed(error.into()))?;
-        self.docs = docs.count;
+        self.planted = Some(self.list(&self.folder)?);
         Ok(())
     }
 
@@ -262,41 +265,27 @@ impl<D: Distance> Index for Forest<D> {
     }
 
     fn search(&mut self, _first: usize, queries: &[f32], k: usize, ids: &mut [u32]) -> Result<()> {
-        let normal;
-        let queries = if D::name() == Cosine::name() {
-            let mut values = queries.to_vec();
-            normalise(&mut values, self.dim);
-            normal = values;
-            &normal[..]
-        } else {
-            queries
+        let Some(planted) = &self.planted else {
+            ids.fill(NONE);
+            return Ok(());
         };
-        let wanted = self.wanted(k);
-        if self.threads.is_one() {
-            let opened = match self.opened.take() {
-                Some(opened) => opened,
-                None => self.open_for_good()?,
-            };
-            let outcome = answer(opened.reader, opened.transaction, queries, wanted, (ids, k));
-            self.opened = Some(opened);
-            return outcome;
-        }
-        let (env, database, memory) = (&self.env, self.database, self.memory);
-        let some = |queries: &[f32], ids: &mut [u32]| {
-            let failed = failed("read its file", memory);
-            let transaction = env.read_txn().map_err(|error| failed(error.into()))?;
-            let reader = Reader::<D>::open(&transaction, INDEX, database).map_err(failed)?;
-            answer(&reader, &transaction, queries, wanted, (ids, k)).map(|()| 0)
-        };
-        self.threads.answer((queries, self.dim), (ids, k), some).map(drop)
+        let (metric, search_k, dim) = (self.metric, self.search_k, self.dim);
+        let some =
+            |queries: &[f32], ids: &mut [u32]| forest::search(planted, metric, search_k, (queries, dim), (ids, k));
+        self.computations += self.threads.answer((queries, dim), (ids, k), some)?;
+        Ok(())
+    }
+
+    fn distance_computations(&self) -> Option<u64> {
+        Some(self.computations)
     }
 
     fn len(&self) -> usize {
-        self.docs
+        self.planted.as_ref().map_or(0, forest::Forest::docs)
     }
 
     fn traits(&self) -> Traits {
-        Traits { trees: self.trees, docs: self.docs, ..Traits::default() }
+        Traits { trees: self.trees, docs: self.len(), ..Traits::default() }
     }
 
     fn mapped_bytes(&self) -> u64 {
@@ -307,5 +296,63 @@ impl<D: Distance> Index for Forest<D> {
         let saved = self.env.copy_to_path(path, CompactionOption::Enabled);
         saved.map_err(|error| failed("write its file", self.memory)(error.into()))?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::random::Random;
+    use crate::compute::vectors::VectorFile;
+
+    const DIM: usize = 12;
+    const K: usize = 7;
+
+    fn vectors(count: usize, seed: u64) -> Vec<f32> {
+        let mut random = Random::stream(seed, 0);
+        (0..count * DIM).map(|_| (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 0.7).collect()
+    }
+
+    fn finds_what_arroy_finds<D: Distance>(metric: Metric) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let file = VectorFile::of_values(&vectors(3000, 1), DIM, Path::new("docs")).expect("in memory");
+        let queries = vectors(20, 2);
+        let scratch = folder.path().join("forest");
+        let plan = Plan { trees: 5, seed: 3, memory: 1 << 26, scratch: &scratch };
+        let mut forest = Forest::<D>::plant(metric, DIM, plan).expect("planted");
+        forest.build(Docs { file: &file, count: 3000, metric }, &[], &Monitor::new()).expect("built");
+        assert_eq!(forest.len(), 3000);
+
+        let transaction = forest.env.read_txn().expect("a transaction");
+        let reader = Reader::<D>::open(&transaction, INDEX, forest.database).expect("a reader");
+        let answers = |search_k: usize| -> Vec<u32> {
+            let each = queries.chunks(DIM).flat_map(|query| {
+                let mut asked = reader.nns(K);
+                asked.search_k(search_k.try_into().expect("not zero"));
+                let found = asked.by_vector(&transaction, query).expect("found");
+                (0..K).map(move |rank| found.get(rank).map_or(NONE, |found| found.0))
+            });
+            each.collect()
+        };
+        let settings = [1, 40, 400, 100_000];
+        let expected = settings.map(answers);
+        drop(transaction);
+        assert!(expected.windows(2).all(|pair| pair[0] != pair[1]), "settings matter");
+        for (search_k, expected) in settings.into_iter().zip(expected) {
+            forest.set("search_k", search_k as u64).expect("known");
+            for threads in [1, 3] {
+                forest.use_threads(threads).expect("threads");
+                let mut ids = vec![0; expected.len()];
+                forest.search(0, &queries, K, &mut ids).expect("searched");
+                assert_eq!(ids, expected, "{metric}, search_k {search_k}, {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn it_finds_what_arroys_own_reader_finds() {
+        finds_what_arroy_finds::<Cosine>(Metric::Cosine);
+        finds_what_arroy_finds::<DotProduct>(Metric::Dot);
+        finds_what_arroy_finds::<Euclidean>(Metric::Euclidean);
     }
 }

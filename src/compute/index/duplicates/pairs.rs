@@ -149,7 +149,7 @@ impl Pairs {
             pairs.own.push(own.filter(|&score| within.holds(score)));
         }
         for mut list in lists {
-            list.sort_by(|left, right| within.metric.nearest_first(left.1, right.1).then(left.0.cmp(&right.0)));
+            list.sort_by_key(|&(other, score)| within.metric.place(score, other));
             pairs.others.extend(list);
             pairs.starts.push(pairs.others.len());
         }

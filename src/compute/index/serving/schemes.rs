@@ -203,12 +203,12 @@ impl Clusters {
             Metric::Dot | Metric::Cosine => kernels::dot_f64(level, values, centroid),
             Metric::Euclidean => kernels::squared_distance_f64(level, values, centroid),
         };
-        let scores: Vec<f64> = self.centroids.chunks_exact(dim).map(score).collect();
-        let mut cells: Vec<usize> = (0..scores.len()).collect();
-        cells.sort_by(|&left, &right| metric.nearest_first(scores[left], scores[right]).then(left.cmp(&right)));
+        let cells = (0..).zip(self.centroids.chunks_exact(dim));
+        let mut places: Vec<u128> = cells.map(|(cell, centroid)| metric.place(score(centroid), cell)).collect();
+        places.sort_unstable();
         let mut seen = Vec::new();
-        for cell in cells {
-            let shard = self.shard_of_cell[cell] as usize;
+        for place in places {
+            let shard = self.shard_of_cell[Metric::doc_at(place) as usize] as usize;
             if !seen.contains(&shard) {
                 seen.push(shard);
             }

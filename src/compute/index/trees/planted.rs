@@ -1,0 +1,177 @@
+//! What a file of arroy 0.9 holds, listed once. arroy's own reader looks every doc up in the B-tree of LMDB, which takes longer
+//! than to score it.
+//!
+//! Keys are the number of an index (u16, big-endian), a kind (u8), a number (u32, big-endian) and a zero byte. Values are,
+//! - of kind 0, number 0: the metric's name, a zero byte, dim and the size of a bitmap of docs (u32, big-endian), that bitmap,
+//!   and the numbers of the roots (u32);
+//! - of kind 2, nodes of trees: byte 1 and a bitmap of docs; or byte 2, two children (kind and number) and a normal vector
+//!   (float32);
+//! - of kind 3, docs: byte 0, a head that depends on the metric, and the vector (float32).
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use heed::RoTxn;
+use heed::types::Bytes;
+use roaring::RoaringBitmap;
+
+use super::super::forest::{Forest, Node};
+use super::INDEX;
+use crate::compute::error::{Error, Result};
+
+const METADATA: u8 = 0;
+const NODE: u8 = 2;
+const DOC: u8 = 3;
+
+/// A node, its parts by where they begin.
+enum Kept {
+    Docs(Range<usize>),
+    Plane { normal: usize, children: [u32; 2] },
+}
+
+/// Where everything lies. Places of docs are behind those of nodes.
+pub(super) struct Planted {
+    path: PathBuf,
+    dim: usize,
+    roots: Vec<u32>,
+    nodes: Vec<Kept>,
+    normals: Vec<f32>,
+    listed: Vec<u32>,
+    /// Of every doc, in LMDB's memory; empty of those that are not there.
+    vectors: Vec<&'static [u8]>,
+}
+
+/// What keys and values say, before nodes are linked.
+#[derive(Default)]
+struct Read {
+    roots: Vec<u32>,
+    /// Numbers and values of nodes, ascending.
+    nodes: Vec<(u32, &'static [u8])>,
+    vectors: Vec<&'static [u8]>,
+}
+
+impl Planted {
+    /// Lists what `database` holds. `head`: bytes before the vector of a doc.
+    ///
+    /// # Errors
+    /// A damaged file, which is called `path`.
+    pub(super) fn list(
+        transaction: &'static RoTxn<'static, heed::WithoutTls>,
+        database: heed::Database<'static, Bytes, Bytes>,
+        (head, dim): (usize, usize),
+        path: &Path,
+    ) -> Result<Self> {
+        let (roots, nodes, normals, listed, vectors) = <(_, Vec<Kept>, Vec<f32>, _, _)>::default();
+        let mut planted = Self { path: path.to_owned(), dim, roots, nodes, normals, listed, vectors };
+        let unreadable = |error: heed::Error| damaged(path, &format!("cannot be read ({error})"));
+        let mut read = Read::default();
+        for entry in database.iter(transaction).map_err(unreadable)? {
+            let (key, value) = entry.map_err(unreadable)?;
+            let &[high, low, kind, a, b, c, d, _] = key else { continue };
+            if u16::from_be_bytes([high, low]) != INDEX {
+                continue;
+            }
+            let number = u32::from_be_bytes([a, b, c, d]);
+            match kind {
+                METADATA if number == 0 => {
+                    read.roots = roots_in(value).ok_or_else(|| damaged(path, "has no list of its trees"))?;
+                }
+                NODE => read.nodes.push((number, value)),
+                DOC => {
+                    let vector = value.get(1 + head..).filter(|vector| vector.len() == 4 * dim);
+                    let vector = vector.ok_or_else(|| damaged(path, "holds a doc that is no vector of its dim"))?;
+                    // Keys ascend, so gaps are docs that are not there.
+                    read.vectors.resize(number as usize, &[]);
+                    read.vectors.push(vector);
+                }
+                _ => {}
+            }
+        }
+        planted.link(read)?;
+        Ok(planted)
+    }
+
+    fn link(&mut self, read: Read) -> Result<()> {
+        let places = read.nodes.len();
+        // Nodes and docs have places below 2³².
+        if u32::try_from(places + read.vectors.len()).is_err() {
+            return Err(self.damaged("has too many nodes"));
+        }
+        let place_of = |kind: u8, number: u32| match kind {
+            NODE => read.nodes.binary_search_by_key(&number, |node| node.0).ok().map(|place| place as u32),
+            DOC => ((number as usize) < read.vectors.len()).then_some(places as u32 + number),
+            _ => None,
+        };
+        let missing = || damaged(&self.path, "names a node that is not there");
+        self.roots = read.roots.iter().map(|&root| place_of(NODE, root).ok_or_else(missing)).collect::<Result<_>>()?;
+        for (_, value) in &read.nodes {
+            self.nodes.push(match value {
+                [1, docs @ ..] => {
+                    let docs = RoaringBitmap::deserialize_from(docs);
+                    let docs =
+                        docs.map_err(|error| damaged(&self.path, &format!("has a broken list of docs ({error})")))?;
+                    let first = self.listed.len();
+                    self.listed.extend(docs);
+                    Kept::Docs(first..self.listed.len())
+                }
+                [2, kind, a, b, c, d, other_kind, e, f, g, h, normal @ ..] if normal.len() == 4 * self.dim => {
+                    let first = place_of(*kind, u32::from_be_bytes([*a, *b, *c, *d]));
+                    let second = place_of(*other_kind, u32::from_be_bytes([*e, *f, *g, *h]));
+                    let children = first.zip(second).ok_or_else(missing)?;
+                    let start = self.normals.len();
+                    self.normals.extend(normal.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)));
+                    Kept::Plane { normal: start, children: children.into() }
+                }
+                _ => return Err(damaged(&self.path, "has a node of an unknown kind")),
+            });
+        }
+        self.vectors = read.vectors;
+        Ok(())
+    }
+}
+
+/// The numbers of the roots.
+fn roots_in(metadata: &[u8]) -> Option<Vec<u32>> {
+    let name_end = metadata.iter().position(|&byte| byte == 0)?;
+    let (_dim, rest) = metadata[name_end + 1..].split_first_chunk::<4>()?;
+    let (size, rest) = rest.split_first_chunk::<4>()?;
+    let roots = rest.get(u32::from_be_bytes(*size) as usize..)?;
+    Some(roots.as_chunks::<4>().0.iter().map(|root| u32::from_le_bytes(*root)).collect())
+}
+
+fn damaged(path: &Path, what: &str) -> Error {
+    let what = format!("{what}: it is damaged, or of another version of arroy. Build it again");
+    Error::Neighbours { what, path: path.to_owned() }
+}
+
+impl Forest for Planted {
+    fn docs(&self) -> usize {
+        self.vectors.len()
+    }
+
+    fn nodes(&self) -> usize {
+        self.nodes.len() + self.vectors.len()
+    }
+
+    fn roots(&self) -> &[u32] {
+        &self.roots
+    }
+
+    fn node(&self, place: u32) -> Result<Node<'_>> {
+        Ok(match self.nodes.get(place as usize) {
+            None => Node::Doc(place - self.nodes.len() as u32),
+            Some(Kept::Docs(range)) => Node::Docs(&self.listed[range.clone()]),
+            Some(&Kept::Plane { normal, children }) => {
+                Node::Plane { normal: &self.normals[normal..normal + self.dim], offset: 0.0, children }
+            }
+        })
+    }
+
+    fn stored(&self, doc: u32) -> &[u8] {
+        self.vectors[doc as usize]
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        damaged(&self.path, what)
+    }
+}
