@@ -6,7 +6,7 @@
 //! - euclidean: i32 descendants, a float32 offset, two i32 children, f float32;
 //! - dot: i32 descendants, two i32 children, a float32 factor, f float32.
 //!
-//! A node of few descendants lists them from its children on. The search is [`forest`]'s.
+//! A node of few descendants lists them from its children on. It is searched as `forest.rs` does.
 
 use std::path::{Path, PathBuf};
 
