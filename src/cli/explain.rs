@@ -25,7 +25,7 @@ pub fn tell(plan: &ScorePlan) {
         return;
     }
     if !report.coded_as.is_empty() {
-        tell!("data: {}", report.coded_as);
+        tell!("data: {}, chosen in {}", report.coded_as, duration(report.tuning_secs));
     }
     let kept = match plan.size.docs_kept {
         true => "kept for the whole session".to_owned(),
