@@ -61,6 +61,13 @@ impl Metric {
         u128::from(rank) << 32 | u128::from(doc)
     }
 
+    /// The score of a place that [`Self::place`] gave; +0 for −0.
+    pub fn score_at(self, place: u128) -> f64 {
+        let rank = (place >> 32) as u64;
+        let ascending = if self.larger_is_nearer() { !rank } else { rank };
+        f64::from_bits(ascending ^ (!(ascending.cast_signed() >> 63).cast_unsigned() | 1 << 63))
+    }
+
     /// The doc of a place that [`Self::place`] gave.
     pub fn doc_at(place: u128) -> u32 {
         place as u32
@@ -107,6 +114,8 @@ mod tests {
                     let expected = metric.nearest_first(left, right).then(docs.0.cmp(&docs.1));
                     prop_assert_eq!(metric.place(left, docs.0).cmp(&metric.place(right, docs.1)), expected);
                     prop_assert_eq!(Metric::doc_at(metric.place(left, docs.1)), docs.1);
+                    let score = metric.score_at(metric.place(left, docs.1));
+                    prop_assert_eq!(score.to_bits(), (left + 0.0).to_bits());
                 }
             }
         }

@@ -403,7 +403,7 @@ impl<'a> Engine<'a> {
             .map(|(query, ((scores, docs), nearest))| {
                 let sorted = nearest.into_sorted(&scorers[query]);
                 debug_assert_eq!(sorted.len(), self.top_k);
-                self.store(sorted.into_iter(), scores, docs, |_| query_row(query))
+                self.store(sorted, scores, docs, |_| query_row(query))
             })
             .find_map_first(|outcome| outcome.err());
         overflow.map_or(Ok(result), Err)
@@ -500,7 +500,7 @@ impl<'a> Engine<'a> {
         let mut scored: Vec<Vec<(f64, u32)>> = vec![Vec::new(); query_norms.len()];
         for (doc, query) in pairs {
             let index = query as usize;
-            let score = self.exact_score(&queries[index * dim..(index + 1) * dim], query_norms[index], doc);
+            let score = self.exact_score(&queries[index * dim..(index + 1) * dim], query_norms[index], doc, [&[]; 2]);
             scored[index].push((score, doc));
         }
         scored.iter_mut().for_each(|scored| self.keep_nearest(scored, self.top_k));
@@ -553,7 +553,7 @@ impl<'a> Engine<'a> {
                     let query = &queries[query * dim..(query + 1) * dim];
                     let norm = self.query_norm(query);
                     let mut scored: Vec<_> =
-                        docs.iter().map(|&doc| (self.exact_score(query, norm, doc), doc)).collect();
+                        docs.iter().map(|&doc| (self.exact_score(query, norm, doc, [&[]; 2]), doc)).collect();
                     self.keep_nearest(&mut scored, k);
                     docs.clear();
                     docs.extend(scored.into_iter().map(|(_, doc)| doc));
@@ -597,17 +597,23 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The score that decides and is stored: float64, added in the order of [`kernels::dot_f64`].
-    fn exact_score(&self, query: &[f32], query_norm: f64, doc: u32) -> f64 {
+    /// The score that decides and is stored: float64, added in the order of [`kernels::dot_f64`]. Meanwhile the vectors
+    /// `next` are asked for.
+    fn exact_score(&self, query: &[f32], query_norm: f64, doc: u32, next: [&[f32]; 2]) -> f64 {
         let row = self.docs.row(doc as usize);
-        match self.metric {
-            Metric::Dot => kernels::dot_f64(self.level, query, row),
+        let score = match self.metric {
+            Metric::Dot => kernels::dot_f64_asking(self.level, query, row, next),
             Metric::Cosine => {
-                let doc_norm = kernels::dot_f64(self.level, row, row).sqrt();
-                kernels::dot_f64(self.level, query, row) / (query_norm * doc_norm)
+                let product = kernels::dot_f64_asking(self.level, query, row, next);
+                product / (query_norm * kernels::dot_f64(self.level, row, row).sqrt())
             }
-            Metric::Euclidean => kernels::squared_distance_f64(self.level, query, row).sqrt(),
-        }
+            Metric::Euclidean => {
+                next.into_iter().for_each(kernels::prefetch);
+                kernels::squared_distance_f64(self.level, query, row).sqrt()
+            }
+        };
+        // A product that is too small for float64 may be −0, which equals +0.
+        score + 0.0
     }
 
     fn norms_of(&self, tile: Range<usize>) -> Cow<'_, [f64]> {
@@ -632,13 +638,12 @@ struct ExactScorer<'a> {
 }
 
 impl Scorer for ExactScorer<'_> {
-    fn prefetch(&self, doc: u32) {
-        kernels::prefetch(self.query);
-        kernels::prefetch(self.engine.docs.row(doc as usize));
+    fn vectors(&self, doc: u32) -> [&[f32]; 2] {
+        [self.query, self.engine.docs.row(doc as usize)]
     }
 
-    fn score(&self, doc: u32) -> f64 {
-        self.engine.exact_score(self.query, self.norm, doc)
+    fn score(&self, doc: u32, next: [&[f32]; 2]) -> f64 {
+        self.engine.exact_score(self.query, self.norm, doc, next)
     }
 
     fn key(&self, score: f64) -> f64 {
@@ -650,8 +655,8 @@ impl Scorer for ExactScorer<'_> {
         }
     }
 
-    fn place(&self, score: f64, doc: u32) -> u128 {
-        self.engine.metric.place(score, doc)
+    fn metric(&self) -> Metric {
+        self.engine.metric
     }
 }
 

@@ -37,6 +37,9 @@ const LARGEST_CODED: f32 = 1e15;
 const SUB_BLOCK_BYTES: usize = 512 << 10;
 /// Docs that lie together in the file and stay together: a page of them.
 const GRANULE_BYTES: usize = 4096;
+/// Bytes of a line of the caches, and docs that have a word in it.
+const LINE: usize = 64;
+const LINE_DOCS: usize = LINE / WORD;
 /// No doc.
 const NOBODY: u32 = u32::MAX;
 
@@ -267,11 +270,9 @@ impl SubBlock {
         self.values.clear();
         self.norms.clear();
         for (index, &row) in self.rows.iter().enumerate() {
-            if let Some(&next) = self.rows.get(index + 1) {
-                kernels::prefetch(file.row(next));
-            }
+            let next = self.rows.get(index + 1).map_or(&[][..], |&next| file.row(next));
             let row = file.row(row);
-            let norm = kernels::dot_f64(coding.level, row, row).sqrt();
+            let norm = kernels::dot_f64_asking(coding.level, row, row, [next, &[]]).sqrt();
             self.norms.push(norm);
             append_as_coded(coding.metric, row, norm, &mut self.values);
         }
@@ -333,40 +334,61 @@ impl SubBlock {
         if docs.len() < PANEL {
             panel.fill(BIAS as u8);
         }
-        self.codes.resize(coding.coded_dim(), 0);
-        for (lane, (&doc, slot)) in docs.iter().zip(slots).enumerate() {
-            let doc = doc as usize;
-            let values = &self.values[doc * dim..(doc + 1) * dim];
-            let squares = kernels::quantise(coding.level, values, factor, step, &mut self.codes[..dim]);
-            let norm = coding.coded_norm(self.norms[doc]);
-            let offset = match coding.metric {
+        let coded_dim = coding.coded_dim();
+        let mut codes = std::mem::take(&mut self.codes);
+        codes.resize(LINE_DOCS * coded_dim, 0);
+        for (line, (docs, slots)) in docs.chunks(LINE_DOCS).zip(slots.chunks_mut(LINE_DOCS)).enumerate() {
+            for (lane, ((&doc, slot), codes)) in
+                docs.iter().zip(slots).zip(codes.chunks_exact_mut(coded_dim)).enumerate()
+            {
+                let doc = doc as usize;
+                let values = &self.values[doc * dim..(doc + 1) * dim];
+                let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..dim]);
+                let squares = if largest <= LARGEST_CODED { squares } else { f32::INFINITY };
+                *slot = self.slot_of(coding, doc, squares);
+                bounds.residual = bounds.residual.max(f64::from(slot.residual));
+                bounds.norm = bounds.norm.max(f64::from(slot.norm));
+                bounds.suffix = bounds.suffix.max(self.suffixes[doc]).max(f64::from(slot.suffix));
+                bounds.offset = bounds.offset.min(slot.offset);
+                if coding.rest() > 0 {
+                    let place = line * LINE_DOCS + lane;
+                    let rest = &mut rests[place * coding.rest()..(place + 1) * coding.rest()];
+                    rest.iter_mut().zip(&codes[coding.prefix..]).for_each(|(byte, &code)| *byte = biased(code));
+                }
+            }
+            pack_line(&codes[..docs.len() * coded_dim], coded_dim, &mut panel[line * LINE..]);
+        }
+        self.codes = codes;
+        bounds
+    }
+
+    /// `squares`: of what codes lose, as their kernel tells; infinite of a doc that is not coded.
+    fn slot_of(&self, coding: &Coding, doc: usize, squares: f32) -> Slot {
+        let norm = coding.coded_norm(self.norms[doc]);
+        Slot {
+            doc: self.rows[doc] as u32,
+            residual: (coding.residual(squares, norm) as f32).next_up(),
+            norm: (norm as f32).next_up(),
+            suffix: if coding.rest() > 0 { 0.0 } else { (self.suffixes[doc] as f32).next_up() },
+            offset: match coding.metric {
                 Metric::Dot | Metric::Cosine => 0.0,
                 Metric::Euclidean => self.norms[doc] * self.norms[doc] / 2.0,
-            };
-            let residual = if largest <= LARGEST_CODED { coding.residual(squares, norm) } else { f64::INFINITY };
-            *slot = Slot {
-                doc: self.rows[doc] as u32,
-                residual: (residual as f32).next_up(),
-                norm: (norm as f32).next_up(),
-                suffix: if coding.rest() > 0 { 0.0 } else { (self.suffixes[doc] as f32).next_up() },
-                offset,
-            };
-            bounds.residual = bounds.residual.max(f64::from(slot.residual));
-            bounds.norm = bounds.norm.max(f64::from(slot.norm));
-            bounds.suffix = bounds.suffix.max(self.suffixes[doc]).max(f64::from(slot.suffix));
-            bounds.offset = bounds.offset.min(offset);
-            let biased = self.codes.iter().map(|&code| (code as u8).wrapping_add(BIAS as u8));
-            if coding.rest() > 0 {
-                let rest = &mut rests[lane * coding.rest()..(lane + 1) * coding.rest()];
-                rest.iter_mut().zip(biased.skip(coding.prefix)).for_each(|(byte, code)| *byte = code);
-            }
-            let words = self.codes[..coding.prefix].as_chunks::<WORD>().0;
-            for (place, word) in panel.as_chunks_mut::<PANEL_WORD>().0.iter_mut().zip(words) {
-                let word = word.map(|code| (code as u8).wrapping_add(BIAS as u8));
-                place[lane * WORD..(lane + 1) * WORD].copy_from_slice(&word);
-            }
+            },
         }
-        bounds
+    }
+}
+
+fn biased(code: i8) -> u8 {
+    (code as u8).wrapping_add(BIAS as u8)
+}
+
+/// Puts the codes of up to 16 docs, row-major, count × `coded_dim`, in their lanes: word by word as far as `panel` goes, which
+/// begins at the line of the first word. Doc by doc, every line would be fetched sixteen times.
+fn pack_line(codes: &[i8], coded_dim: usize, panel: &mut [u8]) {
+    for (word, words) in panel.chunks_mut(PANEL_WORD).enumerate() {
+        for (lane, codes) in words.as_chunks_mut::<WORD>().0.iter_mut().zip(codes.chunks_exact(coded_dim)) {
+            *lane = codes.as_chunks::<WORD>().0[word].map(biased);
+        }
     }
 }
 
@@ -500,7 +522,7 @@ impl ScanCounts {
 pub fn thread_bytes(dim: usize) -> u64 {
     // A sub-block with its copies, and the hits of a panel with a tile.
     let sub_block = SUB_BLOCK_BYTES.max(4 * PANEL * dim * 4) as u64;
-    5 * sub_block / 2 + (PANEL * 2048 * size_of::<Hit>()) as u64
+    5 * sub_block / 2 + (LINE_DOCS * dim + PANEL * 2048 * size_of::<Hit>()) as u64
 }
 
 /// A tile of queries on its way through the docs.
@@ -698,8 +720,9 @@ impl Pass<'_> {
     fn guess(&self, docs_seen: usize, queries: &mut CodedQueries, nearest: &mut [Nearest]) {
         let Some(top_k) = self.guess_for else { return };
         let expected = top_k as f64 * docs_seen as f64 / self.docs.docs as f64;
-        // Three standard deviations of a Poisson count above what is expected.
-        let rank = (expected + 3.0 * expected.sqrt() + 2.0).ceil() as usize;
+        // So many standard deviations of a Poisson count above what is expected; with three, one query of a thousand was
+        // scanned again.
+        let rank = (expected + 3.5 * expected.sqrt() + 2.0).ceil() as usize;
         if rank >= top_k {
             return;
         }
@@ -723,9 +746,11 @@ mod tests {
     }
 
     impl Scorer for DotScorer<'_> {
-        fn prefetch(&self, _: u32) {}
+        fn vectors(&self, doc: u32) -> [&[f32]; 2] {
+            [self.query, self.file.row(doc as usize)]
+        }
 
-        fn score(&self, doc: u32) -> f64 {
+        fn score(&self, doc: u32, _: [&[f32]; 2]) -> f64 {
             dot_f64(self.query, self.file.row(doc as usize))
         }
 
@@ -733,8 +758,8 @@ mod tests {
             score
         }
 
-        fn place(&self, score: f64, doc: u32) -> u128 {
-            Metric::Dot.place(score, doc)
+        fn metric(&self) -> Metric {
+            Metric::Dot
         }
     }
 
@@ -746,12 +771,14 @@ mod tests {
         let prefix = turn.kept_dim(dim);
         let coding = Coding { metric: Metric::Dot, level, dot, dim, turn, prefix, trust };
         let docs = CodedDocs::new(file, 0..file.rows(), &coding, |_| Ok(())).expect("coded");
-        let mut tile = Tile::new(query, &coding, 1);
+        // Asked often enough that the likely docs are scored first, so that bounds decide about the others.
+        let queries = query.repeat(8);
+        let mut tile = Tile::new(&queries, &coding, 1);
         let scorer = |_: usize| DotScorer { file, query };
         tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
         decide_all(&mut [tile.nearest.as_mut_slice()], file.rows(), |_, query| scorer(query), &Monitor::new())
             .expect("decided");
-        tile.nearest.remove(0).into_sorted(&scorer(0))[0].1
+        tile.nearest.remove(0).into_sorted(&scorer(0)).next().expect("k = 1").1
     }
 
     fn file_of(docs: &[f32], dim: usize) -> (tempfile::TempDir, VectorFile) {

@@ -258,11 +258,12 @@ struct L1<'a> {
 }
 
 impl Scorer for L1<'_> {
-    fn prefetch(&self, doc: u32) {
-        kernels::prefetch(self.engine.docs.row(doc as usize));
+    fn vectors(&self, doc: u32) -> [&[f32]; 2] {
+        [self.query, self.engine.docs.row(doc as usize)]
     }
 
-    fn score(&self, doc: u32) -> f64 {
+    fn score(&self, doc: u32, next: [&[f32]; 2]) -> f64 {
+        next.into_iter().for_each(kernels::prefetch);
         kernels::absolute_distance_f64(self.engine.level, self.query, self.engine.docs.row(doc as usize))
     }
 
@@ -270,9 +271,9 @@ impl Scorer for L1<'_> {
         -score
     }
 
-    fn place(&self, score: f64, doc: u32) -> u128 {
+    fn metric(&self) -> Metric {
         // Distances, too: smaller is nearer.
-        Metric::Euclidean.place(score, doc)
+        Metric::Euclidean
     }
 }
 
@@ -348,6 +349,6 @@ impl<'a> Tile<'a> {
     fn into_docs(mut self) -> Vec<u32> {
         let nearest = std::mem::take(&mut self.nearest);
         let sorted = nearest.into_iter().enumerate().map(|(query, nearest)| nearest.into_sorted(&self.query(query)));
-        sorted.flat_map(|sorted| sorted.into_iter().map(|(_, doc)| doc)).collect()
+        sorted.flat_map(|sorted| sorted.map(|(_, doc)| doc)).collect()
     }
 }

@@ -127,6 +127,18 @@ pub fn dot_f64(level: Level, left: &[f32], right: &[f32]) -> f64 {
     scalar::dot_f64(left, right)
 }
 
+/// [`dot_f64`], and meanwhile asks for the vectors `next` to be brought near, line by line: all at once, more would be asked for
+/// than memory answers at a time, and everything else would wait.
+pub fn dot_f64_asking(level: Level, left: &[f32], right: &[f32], next: [&[f32]; 2]) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if level.min(Level::best()) == Level::Avx512 {
+        // SAFETY: `Level::best` found the features on this CPU.
+        return unsafe { wide::dot_f64_asking(left, right, next) };
+    }
+    next.into_iter().for_each(prefetch);
+    dot_f64(level, left, right)
+}
+
 kernel! {
     /// Σ (left − right)² in float64, lanes as in [`dot_f64`].
     squared_distance_f64(left: &[f32], right: &[f32]) -> f64
@@ -264,9 +276,9 @@ kernel! {
 pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..size_of_val(values)).step_by(64) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch touches nothing, and the address lies in a slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(values.as_ptr().byte_add(line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().byte_add(line).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = values;
@@ -320,6 +332,10 @@ mod tests {
             for level in Level::available() {
                 prop_assert_eq!(
                     dot_f64(level, &left, &right).to_bits(), scalar::dot_f64(&left, &right).to_bits());
+                for next in [[&left[..], &right[..left.len() / 2]], [&[], &[0.5; 300]]] {
+                    prop_assert_eq!(
+                        dot_f64_asking(level, &left, &right, next).to_bits(), scalar::dot_f64(&left, &right).to_bits());
+                }
                 prop_assert_eq!(
                     squared_distance_f64(level, &left, &right).to_bits(),
                     scalar::squared_distance_f64(&left, &right).to_bits());

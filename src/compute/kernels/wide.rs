@@ -14,11 +14,34 @@ use super::scalar;
 /// The CPU must have AVX-512 F and VL.
 #[target_feature(enable = "avx512f,avx512vl,avx2")]
 pub fn dot_f64(left: &[f32], right: &[f32]) -> f64 {
+    sum(left, right, |_| ())
+}
+
+/// See [`super::dot_f64_asking`].
+///
+/// # Safety
+/// As [`dot_f64`].
+#[target_feature(enable = "avx512f,avx512vl,avx2")]
+pub fn dot_f64_asking(left: &[f32], right: &[f32], next: [&[f32]; 2]) -> f64 {
+    // Blocks are lines of the caches. Vectors of another length are asked for as far as these go.
+    let next = next.map(|vector| vector.as_chunks::<16>().0);
+    sum(left, right, |block| {
+        for line in next.iter().filter_map(|lines| lines.get(block)) {
+            super::prefetch(line);
+        }
+    })
+}
+
+/// Σ left·right; `between` hears of every block before it is read.
+#[target_feature(enable = "avx512f,avx512vl,avx2")]
+#[inline]
+fn sum(left: &[f32], right: &[f32], between: impl Fn(usize)) -> f64 {
     assert_eq!(left.len(), right.len(), "vectors of one dim");
     let (left_blocks, left_rest) = left.as_chunks::<16>();
     let (right_blocks, right_rest) = right.as_chunks::<16>();
     let (mut low, mut high) = (_mm512_setzero_pd(), _mm512_setzero_pd());
-    for (a, b) in left_blocks.iter().zip(right_blocks) {
+    for (block, (a, b)) in left_blocks.iter().zip(right_blocks).enumerate() {
+        between(block);
         low = _mm512_fmadd_pd(widen(&a[..8]), widen(&b[..8]), low);
         high = _mm512_fmadd_pd(widen(&a[8..]), widen(&b[8..]), high);
     }
