@@ -16,6 +16,8 @@ use crate::job::Monitor;
 const SAMPLE_DOCS: usize = 2048;
 const SAMPLE_BYTES: usize = 16 << 20;
 const SAMPLE_QUERIES: usize = 32;
+/// Docs that a thread samples before it looks for others.
+const SAMPLED_TOGETHER: usize = 64;
 /// Eigenvectors of larger matrices take longer than they save, and nothing can interrupt them.
 const MOST_AXES: usize = 1024;
 /// Rotating pays when it makes residuals at least this much smaller.
@@ -130,14 +132,20 @@ fn sample_docs(dim: usize) -> usize {
 fn sample_of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Vec<f32>> {
     let dim = asked.docs.dim();
     let count = sample_docs(dim).min(asked.num_docs);
-    let rows = (0..count).map(|index| (index as u128 * asked.num_docs as u128 / count as u128) as usize);
-    let mut sample = Vec::with_capacity(count * dim);
-    for row in rows {
-        monitor.advance(1)?;
-        let row = asked.docs.row(row);
-        let norm = kernels::dot_f64(asked.level, row, row).sqrt();
-        append_as_coded(asked.metric, row, norm, &mut sample);
-    }
+    let row_of = |index: usize| (index as u128 * asked.num_docs as u128 / count as u128) as usize;
+    let mut sample = vec![0.0; count * dim];
+    sample.par_chunks_mut(dim * SAMPLED_TOGETHER).enumerate().try_for_each(|(part, sampled)| -> Result<()> {
+        monitor.advance((sampled.len() / dim) as u64)?;
+        let mut values = Vec::with_capacity(dim);
+        for (index, sampled) in (part * SAMPLED_TOGETHER..).zip(sampled.chunks_exact_mut(dim)) {
+            let row = asked.docs.row(row_of(index));
+            let norm = kernels::dot_f64(asked.level, row, row).sqrt();
+            values.clear();
+            append_as_coded(asked.metric, row, norm, &mut values);
+            sampled.copy_from_slice(&values);
+        }
+        Ok(())
+    })?;
     Ok(sample)
 }
 

@@ -17,6 +17,8 @@ use crate::compute::random::Random;
 
 /// Iterations towards the leading axes.
 const ITERATIONS: usize = 2;
+/// Axes that leave out so many times what they may are not made better.
+const HOPELESS: f64 = 3.0;
 const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
 
 /// What is done to docs and queries alike.
@@ -106,17 +108,21 @@ impl Turn {
         let mut random = Random::new(0x6178_6573);
         // Uniform numbers are as good a start as normal ones.
         let mut span = Mat::from_fn(dim, most, |_, _| (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 1.0);
-        for _ in 0..ITERATIONS {
+        let left_out = |seen: &Mat<f32>| 1.0 - f64::from(seen.squared_norm_l2()) / total.max(f64::MIN_POSITIVE);
+        for iteration in 0..ITERATIONS {
             let seen = multiply(sample, span.as_ref());
+            // The start is no basis; what comes of it is nearly the best already.
+            if iteration > 0 && left_out(&seen) > allowed * HOPELESS {
+                return None;
+            }
             span = multiply(sample.transpose(), seen.as_ref()).qr().compute_thin_Q();
         }
         let seen = multiply(sample, span.as_ref());
-        let within = multiply(seen.transpose(), seen.as_ref());
-        let kept: f64 = (0..most).map(|place| f64::from(within[(place, place)])).sum();
-        let left_out = 1.0 - kept / total.max(f64::MIN_POSITIVE);
+        let left_out = left_out(&seen);
         if left_out.is_nan() || left_out > allowed {
             return None;
         }
+        let within = multiply(seen.transpose(), seen.as_ref());
         // Along the axes that the span itself has; eigenvalues come in ascending order.
         let eigen = within.self_adjoint_eigen(Side::Lower).ok()?;
         let axes = multiply(span.as_ref(), eigen.U());
