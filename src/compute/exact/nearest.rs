@@ -89,7 +89,18 @@ impl Nearest {
             return 0;
         }
         self.tighten();
-        if self.entries.len() > capacity - capacity / 8 { self.decide(scorer) } else { 0 }
+        let is_full = |entries: &[Entry]| entries.len() > capacity - capacity / 8;
+        let mut scored = 0;
+        if is_full(&self.entries) {
+            // The likely ones tell an exact floor, which leaves few of the others.
+            let likely = self.prepare_scoring(true);
+            scored += self.score_first(likely, scorer);
+            self.drop_hopeless();
+        }
+        if is_full(&self.entries) {
+            scored += self.decide(scorer);
+        }
+        scored
     }
 
     /// Raises the floor to the k-th best lower end of those that are not scored, and drops of them what cannot reach the
@@ -152,8 +163,17 @@ impl Nearest {
     /// Scores what is not scored yet and keeps the k nearest. Returns how many were scored.
     pub fn decide(&mut self, scorer: &impl Scorer) -> usize {
         let count = self.prepare_scoring(false);
+        self.score_first(count, scorer)
+    }
+
+    /// Scores the first `count` entries, and returns this count.
+    fn score_first(&mut self, count: usize, scorer: &impl Scorer) -> usize {
         let docs: Vec<u32> = self.first(count).collect();
-        self.were_scored(count, &mut docs.into_iter().map(|doc| scorer.score(doc, [&[]; 2])), scorer);
+        let score = |place: usize| {
+            let next = docs[(place + AHEAD).min(count - 1)];
+            scorer.score(docs[place], scorer.vectors(next))
+        };
+        self.were_scored(count, &mut (0..count).map(score), scorer);
         count
     }
 
