@@ -129,6 +129,7 @@ struct Functions {
     cells: unsafe extern "C" fn(*const Opaque) -> i64,
     cells_of: unsafe extern "C" fn(*const Opaque, i64, *const f32, i64, *mut i64) -> i32,
     docs_cells: unsafe extern "C" fn(*const Opaque, i64, *mut i64) -> i32,
+    join_pages: unsafe extern "C" fn(),
 }
 
 /// Steps of training since the process began.
@@ -249,6 +250,13 @@ impl Library {
         let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
         // SAFETY: OpenMP takes any positive number.
         unsafe { (self.functions.use_threads)(threads) }
+    }
+
+    /// Has the system join the pages of this process's large memory into huge ones, where it can: searches of what was built
+    /// get faster. Memory that was not touched yet may be, so the process takes a little more afterwards.
+    pub fn join_pages(self) {
+        // SAFETY: it advises the system about memory, and changes none.
+        unsafe { (self.functions.join_pages)() }
     }
 
     /// Distances to entries that graphs and inverted lists have computed in this process. Exhaustive scans,

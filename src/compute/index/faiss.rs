@@ -284,6 +284,10 @@ impl Index for FaissIndex {
         Ok(true)
     }
 
+    fn settle(&mut self) {
+        self.index.library().join_pages();
+    }
+
     fn distance_computations(&self) -> Option<u64> {
         // Exhaustive scans are not counted.
         Some(self.index.library().distance_computations()).filter(|&computed| computed > 0)

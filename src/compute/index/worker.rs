@@ -257,6 +257,7 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
     }
     let disk_bytes = if job.converses { None } else { size_on_disk(&mut *index, job)? };
     say(&Event::Built(Built { train_secs, build_secs, memory_bytes, disk_bytes, docs: index.len() }));
+    index.settle();
     if job.converses {
         say(&Event::Ready(index.traits()));
         let is_by_row = matches!(candidate.engine, Engine::Exact | Engine::Precomputed);
