@@ -189,7 +189,7 @@ int32_t docs_cells(const faiss::Index* index, int64_t count, int64_t* found) {
 // a processor knows the places of few pages.
 void join_large_memory() {
     constexpr int COLLAPSE = 25; // MADV_COLLAPSE, which old headers lack
-    constexpr size_t LARGE = 8 << 20;
+    constexpr size_t LARGE = 16 << 20; // larger than stacks of threads
     FILE* maps = std::fopen("/proc/self/maps", "r");
     if (!maps) {
         return;

@@ -384,7 +384,7 @@ impl<'a> Engine<'a> {
             self.stats().scanning_secs += started.elapsed().as_secs_f64();
             self.docs.check_size()?;
             let mut nearest: Vec<&mut [Nearest]> = tiles.iter_mut().map(|tile| tile.nearest.as_mut_slice()).collect();
-            let scored = decide_all(&mut nearest, self.num_docs, scorer, monitor)?;
+            let scored = decide_all(&mut nearest, &range, scorer, monitor)?;
             tiles.iter_mut().zip(scored).for_each(|(tile, scored)| tile.counts.scored += scored);
             tiles.par_iter_mut().enumerate().try_for_each(|(number, tile)| {
                 tile.again(codes, coding, largest_norm, |query| scorer(number, query), monitor)

@@ -643,7 +643,7 @@ impl Pass<'_> {
             let slots = &self.docs.slots[panel * PANEL..(panel + 1) * PANEL];
             if self.guess_for.is_some() && seen == next_guess {
                 next_guess = next_guess * 8 / 5 + 1;
-                self.guess(docs_seen, queries, nearest);
+                self.guess(docs_seen, queries, nearest, scorer);
             }
             docs_seen += slots.iter().filter(|slot| slot.doc != NOBODY).count();
             let bounds = QueryBounds {
@@ -717,7 +717,13 @@ impl Pass<'_> {
     }
 
     /// Guesses what the k-th nearest of all docs reaches from the docs seen so far, a fair sample.
-    fn guess(&self, docs_seen: usize, queries: &mut CodedQueries, nearest: &mut [Nearest]) {
+    fn guess<S: Scorer>(
+        &self,
+        docs_seen: usize,
+        queries: &mut CodedQueries,
+        nearest: &mut [Nearest],
+        scorer: &impl Fn(usize) -> S,
+    ) {
         let Some(top_k) = self.guess_for else { return };
         let expected = top_k as f64 * docs_seen as f64 / self.docs.docs as f64;
         // So many standard deviations of a Poisson count above what is expected; with three, one query of a thousand was
@@ -727,7 +733,7 @@ impl Pass<'_> {
             return;
         }
         for (query, &member) in self.members.iter().enumerate() {
-            nearest[member].raise_guess(rank);
+            nearest[member].raise_guess(rank, &scorer(member));
             queries.limits[query] = f64::from(nearest[member].limit());
         }
     }
@@ -776,7 +782,7 @@ mod tests {
         let mut tile = Tile::new(&queries, &coding, 1);
         let scorer = |_: usize| DotScorer { file, query };
         tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
-        decide_all(&mut [tile.nearest.as_mut_slice()], file.rows(), |_, query| scorer(query), &Monitor::new())
+        decide_all(&mut [tile.nearest.as_mut_slice()], &(0..file.rows()), |_, query| scorer(query), &Monitor::new())
             .expect("decided");
         tile.nearest.remove(0).into_sorted(&scorer(0)).next().expect("k = 1").1
     }
@@ -832,6 +838,24 @@ mod tests {
         query[60] = 1.0;
         assert_eq!(nearest(&file, &query, turn.clone(), 1.0), 40);
         assert_ne!(nearest(&file, &query, turn, 0.3), 40, "a tighter bound loses it, and this test sees it");
+    }
+
+    #[test]
+    fn codes_are_packed_lane_by_lane() {
+        // More dimensions than the panel holds.
+        let (coded_dim, words) = (20, 3);
+        for (docs, line) in [(1, 0), (15, 1), (16, 2)] {
+            let code = |doc: usize, at: usize| (doc * 31 + at * 7) as i8;
+            let codes: Vec<i8> = (0..docs * coded_dim).map(|at| code(at / coded_dim, at % coded_dim)).collect();
+            let mut panel = vec![1u8; words * PANEL_WORD];
+            pack_line(&codes, coded_dim, &mut panel[line * LINE..]);
+            for (at, &byte) in panel.iter().enumerate() {
+                let (word, lane) = (at / PANEL_WORD, at % PANEL_WORD / WORD);
+                let doc = lane.wrapping_sub(line * LINE_DOCS);
+                let expected = if doc < docs { code(doc, word * WORD + at % WORD) as u8 ^ BIAS as u8 } else { 1 };
+                assert_eq!(byte, expected, "{docs} docs, line {line}, byte {at}");
+            }
+        }
     }
 
     #[test]

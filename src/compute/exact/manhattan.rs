@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::nearest::{Nearest, Scorer, decide_all};
+use super::nearest::{Nearest, PAIR_BYTES, Scorer, decide_all};
 use super::scatter;
 use super::topk::Candidate;
 use crate::compute::error::{Error, Result};
@@ -175,8 +175,9 @@ impl<'a> ManhattanEngine<'a> {
         let mut coding = Coding::of(docs, num_docs, level);
         coding.slack = coding.origins.iter().map(|origin| origin.abs()).fold(255.0 * coding.step, f64::max);
         let doc_bytes = (dim.next_multiple_of(WORD) + 8) as u64;
-        let query_bytes =
-            (Nearest::capacity_for(top_k) * (Nearest::ENTRY_BYTES + 24) + dim.next_multiple_of(WORD) + 64) as u64;
+        let query_bytes = (Nearest::capacity_for(top_k) * (Nearest::ENTRY_BYTES + PAIR_BYTES)
+            + dim.next_multiple_of(WORD)
+            + 64) as u64;
         let all = num_docs as u64 * doc_bytes;
         let is_kept = all <= budget / 4 * 3;
         let block_docs = if is_kept { num_docs } else { (budget / 2 / doc_bytes).max(PANEL as u64) as usize };
@@ -217,11 +218,11 @@ impl<'a> ManhattanEngine<'a> {
         let mut tiles: Vec<Tile<'_>> =
             queries.par_chunks(tile_queries * dim).map(|queries| Tile::new(self, queries)).collect();
         for first in (0..self.num_docs).step_by(self.block_docs) {
+            let block = first..(first + self.block_docs).min(self.num_docs);
             let made;
             let docs = match &self.kept {
                 Some(docs) => docs,
                 None => {
-                    let block = first..(first + self.block_docs).min(self.num_docs);
                     made = CodedDocs::new(self.docs, block.clone(), &self.coding, |_| Ok(monitor.check()?))?;
                     self.docs.will_need(block.end..(block.end + self.block_docs).min(self.num_docs));
                     &made
@@ -234,7 +235,7 @@ impl<'a> ManhattanEngine<'a> {
             let mut nearest: Vec<Vec<Nearest>> =
                 tiles.iter_mut().map(|tile| std::mem::take(&mut tile.nearest)).collect();
             let mut all: Vec<&mut [Nearest]> = nearest.iter_mut().map(Vec::as_mut_slice).collect();
-            decide_all(&mut all, self.num_docs, |tile, query| tiles[tile].query(query), monitor)?;
+            decide_all(&mut all, &block, |tile, query| tiles[tile].query(query), monitor)?;
             tiles.iter_mut().zip(nearest).for_each(|(tile, nearest)| tile.nearest = nearest);
         }
         Ok(tiles.into_par_iter().flat_map_iter(Tile::into_docs).collect())

@@ -1,5 +1,6 @@
 //! The docs of one query that the int8 filter let through, decided exactly as late as possible.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
@@ -120,15 +121,22 @@ impl Nearest {
 
     /// Guesses that the k-th nearest of all docs is at least as near as what is now the nearest but
     /// `rank`; nothing when fewer are known.
-    pub fn raise_guess(&mut self, rank: usize) {
-        if rank < self.entries.len() {
+    pub fn raise_guess(&mut self, rank: usize, scorer: &impl Scorer) {
+        if rank >= self.entries.len() + self.scored.len() {
+            return;
+        }
+        let guess = if self.scored.is_empty() {
             let (_, guess, _) = self.entries.select_nth_unstable_by(rank, Entry::by_middle);
-            let guess = guess.middle();
-            if guess.is_finite() {
-                self.guess = self.guess.max(guess);
-                // Short lists are looked through quickly the next time, and stay near.
-                self.drop_hopeless();
-            }
+            guess.middle()
+        } else {
+            let scored = self.scored.iter().map(|&place| scorer.key(scorer.metric().score_at(place)) as f32);
+            let mut keys: Vec<f32> = scored.chain(self.entries.iter().map(Entry::middle)).collect();
+            *keys.select_nth_unstable_by(rank, |left, right| right.total_cmp(left)).1
+        };
+        if guess.is_finite() {
+            self.guess = self.guess.max(guess);
+            // Short lists are looked through quickly the next time, and stay near.
+            self.drop_hopeless();
         }
     }
 
@@ -253,30 +261,33 @@ const PAIRS_TOGETHER: usize = 1024;
 /// How many pairs ahead vectors are asked for: as long as memory takes when it is busy.
 const AHEAD: usize = 4;
 
-/// With fewer pairs a doc all are scored at once. Of 100,000 docs in DDR5, two cores of Zen 5: with 2.6 pairs a doc of 1,024 dimensions
+/// With so many pairs a doc all are scored at once: most docs would be read twice for few pairs each. With fewer, hardly a doc is read
+/// twice; with more, what need not be scored counts. Of 100,000 docs in DDR5, two cores of Zen 5: with 2.6 pairs a doc of 1,024 dimensions
 /// 27 ms instead of 32, though 255 instead of 195 docs a query; with 4.6 of 384 dimensions 25 ms instead of 23.
-const PAIRS_A_DOC: usize = 4;
+const ONE_ROUND: Range<usize> = 1..4;
 
 /// Pairs that are scored together, unless a single tile has more.
 const PAIRS_AT_ONCE: usize = 1 << 19;
 
+/// Bytes of a pair that is scored: in its group, in its piece, and its score.
+pub const PAIR_BYTES: usize = size_of::<Wanted>() + size_of::<(u32, Wanted)>() + size_of::<f64>();
+
 /// Bytes that scoring takes at most, for `queries` in tiles of `tile` with `capacity` docs each.
 pub fn scoring_bytes(queries: usize, tile: usize, capacity: usize) -> u64 {
     let pairs = (queries * capacity).min((tile * capacity).max(PAIRS_AT_ONCE));
-    // Their places, twice while they are grouped, and their scores.
-    (pairs * (2 * size_of::<Wanted>() + size_of::<f64>())) as u64
+    (pairs * PAIR_BYTES) as u64
 }
 
 /// Scores all docs of some tiles of queries that may matter in float64, in the order of the docs, so that each is read from
 /// memory once for all tiles. Afterwards each [`Nearest`] holds its k nearest, scored. Returns how many were, of each tile.
 ///
-/// `num_docs`: docs are below this. `scorer` makes the scorer of a tile's query.
+/// `docs`: all of them lie there. `scorer` makes the scorer of a tile's query.
 ///
 /// # Errors
 /// Cancelled.
 pub fn decide_all<S: Scorer>(
     tiles: &mut [&mut [Nearest]],
-    num_docs: usize,
+    docs: &Range<usize>,
     scorer: impl Fn(usize, usize) -> S + Sync,
     monitor: &Monitor,
 ) -> Result<Vec<u64>> {
@@ -290,7 +301,7 @@ pub fn decide_all<S: Scorer>(
         });
         let (batch, others) = rest.split_at_mut(fits.count().max(1));
         let first = scored.len();
-        scored.extend(decide_together(batch, num_docs, |tile, query| scorer(first + tile, query), monitor)?);
+        scored.extend(decide_together(batch, docs, |tile, query| scorer(first + tile, query), monitor)?);
         rest = others;
     }
     Ok(scored)
@@ -298,17 +309,17 @@ pub fn decide_all<S: Scorer>(
 
 fn decide_together<S: Scorer>(
     tiles: &mut [&mut [Nearest]],
-    num_docs: usize,
+    docs: &Range<usize>,
     scorer: impl Fn(usize, usize) -> S + Sync,
     monitor: &Monitor,
 ) -> Result<Vec<u64>> {
     let mut scored = vec![0; tiles.len()];
-    // The likely ones first: with their exact scores as a floor fewer of the others are left. Not where most docs would then be
-    // read from memory twice for few queries each.
+    // The likely ones first: with their exact scores as a floor fewer of the others are left.
     let pairs: usize = tiles.iter().flat_map(|tile| tile.iter()).map(|nearest| nearest.entries.len()).sum();
-    let rounds: &[bool] = if pairs / PAIRS_A_DOC >= num_docs { &[true, false] } else { &[false] };
+    let is_once = ONE_ROUND.contains(&(pairs / docs.len().max(1)));
+    let rounds: &[bool] = if is_once { &[false] } else { &[true, false] };
     for &likely in rounds {
-        let grouped: Vec<Grouped> = tiles.par_iter_mut().map(|tile| Grouped::of(tile, likely, num_docs)).collect();
+        let grouped: Vec<Grouped> = tiles.par_iter_mut().map(|tile| Grouped::of(tile, likely, docs)).collect();
         // Bits of the scores of each tile. Every slot is written once, by whichever thread has its piece.
         let scores: Vec<Vec<AtomicU64>> =
             grouped.iter().map(|tile| tile.pairs.iter().map(|_| AtomicU64::new(0)).collect()).collect();
@@ -326,14 +337,14 @@ fn decide_together<S: Scorer>(
 }
 
 impl Grouped {
-    fn of(nearest: &mut [Nearest], likely: bool, num_docs: usize) -> Self {
-        let docs_together = num_docs.div_ceil(GROUPS).max(1);
+    fn of(nearest: &mut [Nearest], likely: bool, docs: &Range<usize>) -> Self {
+        let docs_together = docs.len().div_ceil(GROUPS).max(1);
         let counts: Vec<u32> = nearest.iter_mut().map(|nearest| nearest.prepare_scoring(likely) as u32).collect();
         let wanted = (0..)
             .zip(nearest.iter().zip(&counts))
             .flat_map(|(query, (nearest, &count))| nearest.first(count as usize).map(move |doc| (doc, query)));
         // A counting sort: where each group begins, then everybody to their place.
-        let group = |doc: u32| doc as usize / docs_together;
+        let group = |doc: u32| (doc as usize - docs.start) / docs_together;
         let mut starts = vec![0u32; GROUPS + 2];
         wanted.clone().for_each(|(doc, _)| starts[group(doc) + 2] += 1);
         for index in 1..starts.len() {
@@ -362,10 +373,12 @@ fn score_piece<S: Scorer>(
     scores: &[Vec<AtomicU64>],
     monitor: &Monitor,
 ) -> Result<()> {
-    let mut pairs: Vec<(usize, Wanted)> = Vec::new();
-    for group in piece * GROUPS / PIECES..(piece + 1) * GROUPS / PIECES {
+    let groups = piece * GROUPS / PIECES..(piece + 1) * GROUPS / PIECES;
+    let count = |tile: &Grouped| (tile.starts[groups.end] - tile.starts[groups.start]) as usize;
+    let mut pairs: Vec<(u32, Wanted)> = Vec::with_capacity(grouped.iter().map(count).sum());
+    for group in groups {
         let start = pairs.len();
-        let tiles = grouped.iter().enumerate();
+        let tiles = (0..).zip(grouped);
         pairs.extend(tiles.flat_map(|(tile, of)| of.group(group).iter().map(move |pair| (tile, *pair))));
         pairs[start..].sort_unstable_by_key(|(_, pair)| pair.doc);
     }
@@ -375,9 +388,107 @@ fn score_piece<S: Scorer>(
         }
         // Past the end, what was asked for last is near already.
         let (next_tile, next) = pairs[(index + AHEAD).min(pairs.len() - 1)];
-        let next_scorer = scorer(next_tile, next.query as usize);
-        let score = scorer(tile, pair.query as usize).score(pair.doc, next_scorer.vectors(next.doc));
-        scores[tile][pair.slot as usize].store(score.to_bits(), Ordering::Relaxed);
+        let next_scorer = scorer(next_tile as usize, next.query as usize);
+        let score = scorer(tile as usize, pair.query as usize).score(pair.doc, next_scorer.vectors(next.doc));
+        scores[tile as usize][pair.slot as usize].store(score.to_bits(), Ordering::Relaxed);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Scores that are drawn by query and doc, few different ones.
+    struct Drawn {
+        query: u32,
+        levels: u32,
+    }
+
+    impl Scorer for Drawn {
+        fn vectors(&self, _: u32) -> [&[f32]; 2] {
+            [&[]; 2]
+        }
+
+        fn score(&self, doc: u32, _: [&[f32]; 2]) -> f64 {
+            let hash = (u64::from(self.query) << 32 | u64::from(doc)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            f64::from(hash as u32 % self.levels)
+        }
+
+        fn key(&self, score: f64) -> f64 {
+            score
+        }
+
+        fn metric(&self) -> Metric {
+            Metric::Dot
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Whatever of a query's docs is pushed, by bounds of any width, the k nearest of these are found: with pairs enough
+        /// for one round or two, lists that overflow, massive ties, queries without docs.
+        #[test]
+        fn the_nearest_are_found_by_bounds(
+            counts in prop::collection::vec(0usize..9, 1..9),
+            first in 0u32..1000,
+            docs in 1u32..1500,
+            levels in prop_oneof![Just(1u32), Just(7), Just(1 << 20)],
+            width in prop_oneof![Just(0.0), 0.0..4.0, Just(1e6)],
+            top_k in 1usize..40,
+        ) {
+            let mut tiles: Vec<Vec<Nearest>> = counts.iter().map(|&count| vec![Nearest::new(top_k); count]).collect();
+            let scorer = |tile: usize, query: usize| Drawn { query: (tile * 100 + query) as u32, levels };
+            // Every third query has a share of the docs alone, the last ones none.
+            let asked = |query: usize, doc: u32| match query % 3 {
+                0 => true,
+                1 => doc.is_multiple_of(5),
+                _ => query < 5 && doc.is_multiple_of(97),
+            };
+            for (tile, nearest) in tiles.iter_mut().enumerate() {
+                for (query, nearest) in nearest.iter_mut().enumerate() {
+                    let scorer = scorer(tile, query);
+                    for doc in (first..first + docs).filter(|&doc| asked(query, doc)) {
+                        nearest.push(Candidate::of(scorer.score(doc, [&[]; 2]), width, doc), &scorer);
+                    }
+                }
+            }
+            let range = first as usize..(first + docs) as usize;
+            let mut slices: Vec<&mut [Nearest]> = tiles.iter_mut().map(Vec::as_mut_slice).collect();
+            decide_all(&mut slices, &range, scorer, &Monitor::new()).expect("decided");
+            for (tile, nearest) in tiles.into_iter().enumerate() {
+                for (query, nearest) in nearest.into_iter().enumerate() {
+                    let scorer = scorer(tile, query);
+                    let mut expected: Vec<u128> = (first..first + docs)
+                        .filter(|&doc| asked(query, doc))
+                        .map(|doc| Metric::Dot.place(scorer.score(doc, [&[]; 2]), doc))
+                        .collect();
+                    expected.sort_unstable();
+                    expected.truncate(top_k);
+                    let found: Vec<u128> =
+                        nearest.into_sorted(&scorer).map(|(score, doc)| Metric::Dot.place(score, doc)).collect();
+                    prop_assert_eq!(found, expected, "tile {}, query {}", tile, query);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_overflowing_list_is_parted_by_its_likely_docs_or_scored_as_a_whole() {
+        let scorer = Drawn { query: 3, levels: 1 << 20 };
+        let filled = |width: f64| {
+            let mut nearest = Nearest::new(10);
+            let push = |doc| nearest.push(Candidate::of(scorer.score(doc, [&[]; 2]), width, doc), &scorer);
+            (0..2 * Nearest::capacity_for(10) as u32).map(push).collect::<Vec<_>>()
+        };
+        // Bounds of a hundredth of the range: the ten likely docs rule most others out.
+        let scored: usize = filled(1e4).into_iter().sum();
+        assert!(scored == 0 || scored.is_multiple_of(10) && scored < 100, "{scored}");
+        // Bounds that say nothing: the likely ten alone first, then all others.
+        let scored = filled(1e9);
+        let capacity = Nearest::capacity_for(10);
+        assert_eq!(scored.iter().copied().find(|&scored| scored > 0), Some(capacity));
+    }
 }

@@ -44,6 +44,9 @@ impl AnnoyFile {
         let nodes = file.bytes().len() / node;
         let wrong = |what: String| Error::Neighbours { what, path: path.to_owned() };
         let told = "Annoy's files tell neither dim nor metric: give those it was built with";
+        if file.bytes().is_empty() {
+            return Err(wrong("is empty. Save it again".to_owned()));
+        }
         if nodes == 0 || !file.bytes().len().is_multiple_of(node) || i32::try_from(nodes).is_err() {
             return Err(wrong(format!(
                 "has {} bytes, which is no whole number of nodes of {node} bytes (dim {}, {metric}). {told}",
@@ -64,18 +67,28 @@ impl AnnoyFile {
             computations: 0,
         };
         let items = opened.descendants(nodes - 1);
-        opened.roots = (0..nodes as u32).rev().take_while(|&root| opened.descendants(root as usize) == items).collect();
+        opened.items = usize::try_from(items).unwrap_or(0);
+        // They stand behind the items, of which one alone has as many descendants.
+        let behind = (opened.items.min(nodes) as u32..nodes as u32).rev();
+        opened.roots = behind.take_while(|&root| opened.descendants(root as usize) == items).collect();
         // The last root stands right before the copies of all: it is there twice.
         if let [first, .., last] = opened.roots[..]
             && opened.children(first as usize)[0] == opened.children(last as usize)[0]
         {
             opened.roots.pop();
         }
-        opened.items = usize::try_from(items).unwrap_or(0);
         if opened.items == 0 || opened.items + opened.roots.len() > nodes {
             return Err(wrong(format!("holds no trees of nodes of dim {} ({metric}). {told}", count(dim))));
         }
         Ok(opened)
+    }
+
+    /// Refuses an index of other docs.
+    ///
+    /// # Errors
+    /// Most vectors in it are not those of `docs`.
+    pub fn check_docs(&self, docs: Docs<'_>) -> Result<()> {
+        forest::check_docs(self, docs)
     }
 
     /// Trees in it.
@@ -116,6 +129,9 @@ impl Forest for AnnoyFile {
     fn node(&self, place: u32) -> Result<Node<'_>> {
         let (words, children) = (self.words(place as usize), self.children(place as usize));
         let descendants = usize::try_from(self.descendants(place as usize)).unwrap_or(0);
+        if descendants == 0 {
+            return Err(self.damaged("has a node without docs"));
+        }
         if descendants == 1 && (place as usize) < self.items {
             return Ok(Node::Doc(place));
         }

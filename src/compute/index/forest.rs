@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::hyperplane::key;
-use super::take_nearest;
+use super::{Docs, take_nearest};
 use crate::compute::error::{Error, Result};
+use crate::compute::figures::count as count_of;
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 
@@ -78,6 +79,43 @@ pub(super) fn search(
     .sum()
 }
 
+/// Docs that are compared with those of a forest.
+const COMPARED: usize = 64;
+/// Share of a squared length by which equal vectors may differ: one may be rounded.
+const SAME: f64 = 1e-6;
+
+/// Compares some vectors of the forest with those of the docs that it should be of: their directions under cosine, since a forest may
+/// hold normalised ones.
+///
+/// # Errors
+/// Most of them are others.
+pub(super) fn check_docs(forest: &impl Forest, docs: Docs<'_>) -> Result<()> {
+    let level = Level::detected();
+    let mut values = vec![0.0; docs.file.dim()];
+    let count = forest.docs().min(docs.count);
+    let (mut compared, mut others) = (0, 0);
+    for doc in (0..count).step_by(count.div_ceil(COMPARED).max(1)) {
+        let row = docs.file.row(doc);
+        let Some(vector) = vector(forest.stored(doc as u32), &mut values) else { continue };
+        let [own, theirs, product] =
+            [(row, row), (vector, vector), (row, vector)].map(|(left, right)| kernels::dot_f64(level, left, right));
+        let is_same = match docs.metric {
+            Metric::Cosine => product >= (own * theirs).sqrt() * (1.0 - SAME),
+            Metric::Dot | Metric::Euclidean => own + theirs - 2.0 * product <= own.max(theirs) * SAME,
+        };
+        compared += 1;
+        others += usize::from(!is_same);
+    }
+    if 2 * others > compared {
+        return Err(forest.damaged(&format!(
+            "holds other vectors than the docs ({} of {} that were compared), so it was built from others",
+            count_of(others),
+            count_of(compared)
+        )));
+    }
+    Ok(())
+}
+
 /// What is used anew for every query.
 struct Searcher {
     level: Level,
@@ -115,7 +153,8 @@ impl Searcher {
                         return Err(forest.damaged("names a node that is not there"));
                     }
                     for (node, side) in [(second, side), (first, -side)] {
-                        self.waiting.push(Promise { margin: margin.min(side), node });
+                        // −0 is +0: on a plane without a direction, both sides are alike.
+                        self.waiting.push(Promise { margin: margin.min(side) + 0.0, node });
                     }
                 }
             }

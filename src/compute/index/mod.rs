@@ -172,7 +172,7 @@ pub trait Index {
     /// Cancelled; what the library says.
     fn build(&mut self, docs: Docs<'_>, order: &[u32], monitor: &Monitor) -> Result<()>;
 
-    /// Is told that it is built and measured, and that searches follow.
+    /// Is told that it is built, and that searches follow.
     fn settle(&mut self) {}
 
     /// Sets a search parameter.

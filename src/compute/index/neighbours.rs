@@ -203,7 +203,7 @@ impl Reader<'_> {
 
     fn npy(&self, file: &MappedFile) -> Result<Found> {
         let (header, start) = npy_header(file)?;
-        let expected = "expected a two-dimensional array of whole numbers (queries × k), row after row. Save the ids with \
+        let expected = "expected a two-dimensional array of whole numbers (queries × k), little-endian. Save the ids with \
                         numpy.save(name, ids.astype('<i4'))";
         let &[queries, k] = header.shape() else {
             return Err(self.wrong(format!("holds an array of {} dimensions; {expected}", header.shape().len())));
@@ -215,8 +215,7 @@ impl Reader<'_> {
         let size = plain.size_field() as usize;
         let is_fit = matches!(plain.type_char(), TypeChar::Int | TypeChar::Uint)
             && matches!(size, 2 | 4 | 8)
-            && plain.endianness() != Endianness::Big
-            && header.order() == Order::C;
+            && plain.endianness() != Endianness::Big;
         if !is_fit {
             return Err(self.wrong(format!("holds values of type {}; {expected}", header.dtype().descr())));
         }
@@ -231,14 +230,15 @@ impl Reader<'_> {
         }
         self.counted(queries)?;
         let is_signed = plain.type_char() == TypeChar::Int;
-        self.found(
-            k,
-            bytes.chunks_exact(size).map(|value| {
-                let mut whole = [if is_signed && value[size - 1] >= 0x80 { 0xff } else { 0 }; 8];
-                whole[..size].copy_from_slice(value);
-                i64::from_le_bytes(whole)
-            }),
-        )
+        let by_columns = header.order() == Order::Fortran;
+        let value = |place: usize| {
+            let at = if by_columns { place % k * queries + place / k } else { place };
+            let value = &bytes[at * size..(at + 1) * size];
+            let mut whole = [if is_signed && value[size - 1] >= 0x80 { 0xff } else { 0 }; 8];
+            whole[..size].copy_from_slice(value);
+            i64::from_le_bytes(whole)
+        };
+        self.found(k, (0..queries * k).map(value))
     }
 
     fn jsonl(&self, bytes: &[u8]) -> Result<Found> {
@@ -296,12 +296,17 @@ mod tests {
     fn every_form_holds_the_same() {
         let expected = [3, 1, 9, NONE];
         let longs: Vec<u8> = [3i64, 1, 9, -1].iter().flat_map(|id| id.to_le_bytes()).collect();
+        // As a transposed array is saved.
+        let mut by_columns = npy("<i4", "(2, 2)", &words(&[3, 9, 1, -1]));
+        let order = by_columns.windows(5).position(|text| text == b"False").expect("an order");
+        by_columns.splice(order..order + 5, *b"True ");
         let cases = [
             ("a.ivecs", words(&[2, 3, 1, 2, 9, -1])),
             ("a.ibin", words(&[2, 2, 3, 1, 9, -1])),
             ("a.ibin", words(&[2, 2, 3, 1, 9, -1, 0, 0, 0, 0])),
             ("a.npy", npy("<i4", "(2, 2)", &words(&[3, 1, 9, -1]))),
             ("a.npy", npy("<i8", "(2, 2)", &longs)),
+            ("a.npy", by_columns),
             ("a.jsonl", b"[3, 1]\n\n{\"ids\": [9], \"scores\": [0.5]}\n".to_vec()),
         ];
         for (name, bytes) in cases {

@@ -43,15 +43,15 @@ pub fn plant<'a>(metric: Metric, dim: usize, plan: Plan<'a>) -> Result<Box<dyn I
     })
 }
 
-/// Opens a file of arroy.
+/// Opens a file of arroy that was built from `docs`.
 ///
 /// # Errors
-/// No file of arroy; one of another dim or metric.
-pub fn open(path: &Path, dim: usize, metric: Metric) -> Result<Box<dyn Index>> {
-    Ok(match metric {
-        Metric::Cosine => Box::new(Forest::<Cosine>::open(path, metric, dim)?),
-        Metric::Dot => Box::new(Forest::<DotProduct>::open(path, metric, dim)?),
-        Metric::Euclidean => Box::new(Forest::<Euclidean>::open(path, metric, dim)?),
+/// No file of arroy; one of another dim or metric, or of other docs.
+pub fn open(path: &Path, docs: Docs<'_>) -> Result<Box<dyn Index>> {
+    Ok(match docs.metric {
+        Metric::Cosine => Box::new(Forest::<Cosine>::open(path, docs)?),
+        Metric::Dot => Box::new(Forest::<DotProduct>::open(path, docs)?),
+        Metric::Euclidean => Box::new(Forest::<Euclidean>::open(path, docs)?),
     })
 }
 
@@ -139,7 +139,8 @@ impl<D: Distance> Forest<D> {
         })
     }
 
-    fn open(path: &Path, metric: Metric, dim: usize) -> Result<Self> {
+    fn open(path: &Path, docs: Docs<'_>) -> Result<Self> {
+        let (metric, dim) = (docs.metric, docs.file.dim());
         let wrong = |what: String| Error::Neighbours { what, path: path.to_owned() };
         let size = fs::metadata(path).map_err(Error::read(path))?.len();
         if size > LARGEST_FILE {
@@ -163,6 +164,8 @@ impl<D: Distance> Forest<D> {
         let database = database.map_err(|error| damaged(&error))?.unwrap_commit();
         let database: Database<'static, D> = database.ok_or_else(|| damaged(&"it holds no database"))?;
         let transaction = env.read_txn().map_err(|error| damaged(&error))?;
+        // arroy's reader takes for granted that they are whole.
+        planted::check_roots(&transaction, database.remap_types(), path)?;
         let reader = Reader::<D>::open(&transaction, INDEX, database).map_err(|error| match error {
             arroy::Error::UnmatchingDistance { expected, received } => {
                 wrong(format!("was built for {expected}, not for {received}. Choose that metric, or build it again"))
@@ -195,7 +198,8 @@ impl<D: Distance> Forest<D> {
             threads,
             computations: 0,
         };
-        let planted = opened.list(path)?;
+        let planted = opened.list(path, docs.count)?;
+        forest::check_docs(&planted, docs)?;
         opened.trees = planted.roots().len();
         opened.planted = Some(planted);
         Ok(opened)
@@ -203,11 +207,11 @@ impl<D: Distance> Forest<D> {
 
     /// Lists what it holds. `path` is what its file is called in errors. The transaction stays until the process ends, as the
     /// forest does.
-    fn list(&self, path: &Path) -> Result<Planted> {
+    fn list(&self, path: &Path, most_docs: usize) -> Result<Planted> {
         let transaction = self.env.clone().static_read_txn();
         let transaction = transaction.map_err(|error| failed("read its file", self.memory)(error.into()))?;
         let transaction = &*Box::leak(Box::new(transaction));
-        Planted::list(transaction, self.database.remap_types(), (size_of::<D::Header>(), self.dim), path)
+        Planted::list(transaction, self.database.remap_types(), (size_of::<D::Header>(), self.dim), most_docs, path)
     }
 }
 
@@ -247,7 +251,7 @@ impl<D: Distance> Index for Forest<D> {
             .build(&mut transaction)
             .map_err(&failed)?;
         transaction.commit().map_err(|error| failed(error.into()))?;
-        self.planted = Some(self.list(&self.folder)?);
+        self.planted = Some(self.list(&self.folder, docs.count)?);
         Ok(())
     }
 
@@ -301,6 +305,9 @@ impl<D: Distance> Index for Forest<D> {
 
 #[cfg(test)]
 mod tests {
+    use heed::types::Bytes;
+    use roaring::RoaringBitmap;
+
     use super::*;
     use crate::compute::random::Random;
     use crate::compute::vectors::VectorFile;
@@ -313,15 +320,23 @@ mod tests {
         (0..count * DIM).map(|_| (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 0.7).collect()
     }
 
-    fn finds_what_arroy_finds<D: Distance>(metric: Metric) {
+    /// Of docs of which a tenth are equal, so that some planes have no direction.
+    fn forest<D: Distance>(metric: Metric, count: usize) -> Forest<D> {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let file = VectorFile::of_values(&vectors(3000, 1), DIM, Path::new("docs")).expect("in memory");
-        let queries = vectors(20, 2);
-        let scratch = folder.path().join("forest");
-        let plan = Plan { trees: 5, seed: 3, memory: 1 << 26, scratch: &scratch };
+        let mut docs = vectors(count, 1);
+        let first = docs[..DIM].to_vec();
+        docs[..count / 10 * DIM].chunks_exact_mut(DIM).for_each(|doc| doc.copy_from_slice(&first));
+        let file = VectorFile::of_values(&docs, DIM, Path::new("docs")).expect("in memory");
+        let plan = Plan { trees: 5, seed: 3, memory: 1 << 26, scratch: &folder.path().join("forest") };
         let mut forest = Forest::<D>::plant(metric, DIM, plan).expect("planted");
-        forest.build(Docs { file: &file, count: 3000, metric }, &[], &Monitor::new()).expect("built");
+        forest.build(Docs { file: &file, count, metric }, &[], &Monitor::new()).expect("built");
+        forest
+    }
+
+    fn finds_what_arroy_finds<D: Distance>(metric: Metric) {
+        let mut forest = forest::<D>(metric, 3000);
         assert_eq!(forest.len(), 3000);
+        let queries = [&vectors(20, 2)[..], &vectors(1, 1)].concat();
 
         let transaction = forest.env.read_txn().expect("a transaction");
         let reader = Reader::<D>::open(&transaction, INDEX, forest.database).expect("a reader");
@@ -354,5 +369,71 @@ mod tests {
         finds_what_arroy_finds::<Cosine>(Metric::Cosine);
         finds_what_arroy_finds::<DotProduct>(Metric::Dot);
         finds_what_arroy_finds::<Euclidean>(Metric::Euclidean);
+    }
+
+    /// What is said of a forest in whose file `value` was put under a key, or taken away.
+    fn said(kind: u8, number: u32, value: Option<&[u8]>) -> String {
+        let mut forest = forest::<Euclidean>(Metric::Euclidean, 500);
+        let database: heed::Database<'static, Bytes, Bytes> = forest.database.remap_types();
+        let mut transaction = forest.env.write_txn().expect("a transaction");
+        let [a, b, c, d] = number.to_be_bytes();
+        let key = [0, 0, kind, a, b, c, d, 0];
+        match value {
+            Some(value) => database.put(&mut transaction, &key, value).expect("put"),
+            None => assert!(database.delete(&mut transaction, &key).expect("deleted"), "it was there"),
+        }
+        transaction.commit().expect("committed");
+        let listed = forest.list(Path::new("some.arroy"), 500).and_then(|planted| {
+            forest.planted = Some(planted);
+            let mut ids = [NONE; 300];
+            forest.set("search_k", 1 << 20)?;
+            forest.search(0, &vectors(1, 5), ids.len(), &mut ids)
+        });
+        listed.map_or_else(|error| error.to_string(), |()| "nothing".to_owned())
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_whatever_is_wrong_with_it() {
+        let doc = |values: usize| vec![0; 1 + 4 + 4 * values];
+        let plane = |kind: u8, number: u32| {
+            let child = [&[kind][..], &number.to_be_bytes()].concat();
+            [&[2][..], &child, &child, &[0; 4 * DIM]].concat()
+        };
+        let list = |docs: &[u32]| {
+            let mut value = vec![1];
+            docs.iter().copied().collect::<RoaringBitmap>().serialize_into(&mut value).expect("serialised");
+            value
+        };
+        let root = {
+            let forest = forest::<Euclidean>(Metric::Euclidean, 500);
+            let transaction = forest.env.read_txn().expect("a transaction");
+            let database: heed::Database<'static, Bytes, Bytes> = forest.database.remap_types();
+            let told = database.get(&transaction, &[0; 8]).expect("read").expect("there");
+            u32::from_le_bytes(*told.last_chunk().expect("a root"))
+        };
+        for (kind, number, value, expected) in [
+            (3, 7, Some(doc(DIM)), "nothing"),
+            (3, 7, None, "no vector of numbers"),
+            (3, 500, Some(doc(DIM)), "some.arroy: holds doc 500, but only 500 docs are searched"),
+            (3, u32::MAX, Some(doc(DIM)), "holds doc 4,294,967,295"),
+            (3, 7, Some(doc(DIM - 1)), "no vector of its dim"),
+            (3, 7, Some(vec![]), "no vector of its dim"),
+            (3, 7, Some([&[0; 5][..], &f32::NAN.to_le_bytes().repeat(DIM)].concat()), "no vector of numbers"),
+            (2, root, None, "names a node that is not there"),
+            (2, root, Some(vec![9; 40]), "node of an unknown kind"),
+            (2, root, Some(vec![]), "node of an unknown kind"),
+            (2, root, Some(plane(7, 0)), "names a node that is not there"),
+            (2, root, Some(plane(3, 9)), "nothing"),
+            (2, root, Some(plane(2, root)), "lead in circles"),
+            (2, root, Some(list(&[3, 499])), "nothing"),
+            (2, root, Some(list(&[3, 500])), "lists a doc that is not there"),
+            (2, root, Some(vec![1, 255, 255, 255]), "broken list of docs"),
+            (0, 0, Some(b"euclidean\0\0\0".to_vec()), "no list of its trees"),
+            (0, 0, Some(b"euclidean\0\0\0\0\x0c\xff\xff\xff\xff".to_vec()), "no list of its trees"),
+        ] {
+            let told = said(kind, number, value.as_deref());
+            assert!(told.contains(expected), "{kind} {number}: {told}");
+            assert!(expected == "nothing" || told.contains("some.arroy"), "{told}");
+        }
     }
 }

@@ -24,7 +24,7 @@ use super::{Index, NONE, Traits};
 use crate::compute::atomic_file::write_atomically;
 use crate::compute::error::{Error, Result};
 use crate::compute::exact::ScoreParams;
-use crate::compute::figures::{bytes, count};
+use crate::compute::figures::{bytes, count, counted};
 use crate::compute::random::Random;
 use crate::job::Monitor;
 
@@ -244,20 +244,21 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
     index.train(arena.indexed(), &order, monitor)?;
     let train_secs = started.elapsed().as_secs_f64();
     index.build(arena.indexed(), &order, monitor)?;
+    index.settle();
     let build_secs = started.elapsed().as_secs_f64() - train_secs;
     let own = own_memory().saturating_sub(before) + index.mapped_bytes();
     let memory_bytes = index.server_bytes().unwrap_or(own);
-    if index.len() > arena.num_docs {
+    if index.len() != arena.num_docs {
+        let only = if index.len() > arena.num_docs { "only " } else { "" };
         let what = format!(
-            "holds {} docs, but only {} are searched. Choose the docs it was built from (--docs, --num-docs)",
-            count(index.len()),
+            "holds {}, but {only}{} are searched. Choose the docs it was built from (--docs, --num-docs)",
+            counted(index.len(), "doc", "docs"),
             count(arena.num_docs)
         );
         return Err(Error::Neighbours { what, path: job.candidate.clone().into() });
     }
     let disk_bytes = if job.converses { None } else { size_on_disk(&mut *index, job)? };
     say(&Event::Built(Built { train_secs, build_secs, memory_bytes, disk_bytes, docs: index.len() }));
-    index.settle();
     if job.converses {
         say(&Event::Ready(index.traits()));
         let is_by_row = matches!(candidate.engine, Engine::Exact | Engine::Precomputed);
@@ -373,8 +374,12 @@ fn open<'a>(engine: &Engine, arena: &'a Arena, job: &'a Job) -> Result<Box<dyn I
             let plan = Plan { trees: *trees, seed: job.seed, memory: job.memory_bytes, scratch: &job.scratch };
             trees::plant(arena.metric, job.dim, plan)?
         }
-        Engine::AnnoyForest { path } => trees::open(path, job.dim, arena.metric)?,
-        Engine::AnnoyFile { path } => Box::new(AnnoyFile::open(path, job.dim, arena.metric)?),
+        Engine::AnnoyForest { path } => trees::open(path, arena.indexed())?,
+        Engine::AnnoyFile { path } => {
+            let file = AnnoyFile::open(path, job.dim, arena.metric)?;
+            file.check_docs(arena.indexed())?;
+            Box::new(file)
+        }
         Engine::Redis { server, shape } => {
             let access =
                 job.server.as_ref().ok_or_else(|| Error::Index { what: "it has no key in Redis".to_owned() })?;
@@ -478,7 +483,7 @@ pub fn cause_of_death(signal: Option<i32>, stderr: &str, job: &Job) -> String {
     let how = match signal {
         Some(9) => "it was killed (by the system if memory ran out)".to_owned(),
         Some(11) => "it touched memory that is not its own (signal 11)".to_owned(),
-        Some(7) => "a file was shortened while it was read (signal 7)".to_owned(),
+        Some(7) => "a file is shorter than it tells, or was shortened while it was read (signal 7)".to_owned(),
         Some(6) => "it gave up (abort)".to_owned(),
         Some(signal) => format!("it was ended by signal {signal}"),
         None => "it ended without a word".to_owned(),

@@ -18,6 +18,7 @@ use roaring::RoaringBitmap;
 use super::super::forest::{Forest, Node};
 use super::INDEX;
 use crate::compute::error::{Error, Result};
+use crate::compute::figures::{count, counted};
 
 const METADATA: u8 = 0;
 const NODE: u8 = 2;
@@ -51,22 +52,28 @@ struct Read {
 }
 
 impl Planted {
-    /// Lists what `database` holds. `head`: bytes before the vector of a doc.
+    /// Lists what `database` holds. `head`: bytes before the vector of a doc. Docs are below `most_docs`.
     ///
     /// # Errors
-    /// A damaged file, which is called `path`.
+    /// A damaged file, which is called `path`; other docs.
     pub(super) fn list(
         transaction: &'static RoTxn<'static, heed::WithoutTls>,
         database: heed::Database<'static, Bytes, Bytes>,
         (head, dim): (usize, usize),
+        most_docs: usize,
         path: &Path,
     ) -> Result<Self> {
         let (roots, nodes, normals, listed, vectors) = <(_, Vec<Kept>, Vec<f32>, _, _)>::default();
         let mut planted = Self { path: path.to_owned(), dim, roots, nodes, normals, listed, vectors };
         let unreadable = |error: heed::Error| damaged(path, &format!("cannot be read ({error})"));
         let mut read = Read::default();
-        for entry in database.iter(transaction).map_err(unreadable)? {
+        let entries = database.len(transaction).map_err(unreadable)?;
+        for (number, entry) in (0..).zip(database.iter(transaction).map_err(unreadable)?) {
             let (key, value) = entry.map_err(unreadable)?;
+            // Pages of zeros lead LMDB in circles.
+            if number >= entries {
+                return Err(damaged(path, "holds more than it tells"));
+            }
             let &[high, low, kind, a, b, c, d, _] = key else { continue };
             if u16::from_be_bytes([high, low]) != INDEX {
                 continue;
@@ -80,6 +87,14 @@ impl Planted {
                 DOC => {
                     let vector = value.get(1 + head..).filter(|vector| vector.len() == 4 * dim);
                     let vector = vector.ok_or_else(|| damaged(path, "holds a doc that is no vector of its dim"))?;
+                    if number as usize >= most_docs {
+                        let what = format!(
+                            "holds doc {}, but only {} are searched. Choose the docs it was built from (--docs, --num-docs)",
+                            count(number as usize),
+                            counted(most_docs, "doc", "docs")
+                        );
+                        return Err(Error::Neighbours { what, path: path.to_owned() });
+                    }
                     // Keys ascend, so gaps are docs that are not there.
                     read.vectors.resize(number as usize, &[]);
                     read.vectors.push(vector);
@@ -108,8 +123,11 @@ impl Planted {
             self.nodes.push(match value {
                 [1, docs @ ..] => {
                     let docs = RoaringBitmap::deserialize_from(docs);
-                    let docs =
-                        docs.map_err(|error| damaged(&self.path, &format!("has a broken list of docs ({error})")))?;
+                    let broken = |what: &str| damaged(&self.path, &format!("has a broken list of docs ({what})"));
+                    let docs = docs.map_err(|error| broken(&error.to_string()))?;
+                    if docs.max().is_some_and(|last| last as usize >= read.vectors.len()) {
+                        return Err(broken("it lists a doc that is not there"));
+                    }
                     let first = self.listed.len();
                     self.listed.extend(docs);
                     Kept::Docs(first..self.listed.len())
@@ -127,6 +145,24 @@ impl Planted {
         }
         self.vectors = read.vectors;
         Ok(())
+    }
+}
+
+/// Checks what tells of the trees.
+///
+/// # Errors
+/// A damaged file, which is called `path`; one without trees.
+pub(super) fn check_roots(
+    transaction: &RoTxn<'_, heed::WithoutTls>,
+    database: heed::Database<'static, Bytes, Bytes>,
+    path: &Path,
+) -> Result<()> {
+    let [high, low] = INDEX.to_be_bytes();
+    let told = database.get(transaction, &[high, low, METADATA, 0, 0, 0, 0, 0]);
+    let told = told.map_err(|error| damaged(path, &format!("cannot be read ({error})")))?;
+    match told.and_then(roots_in) {
+        Some(roots) if !roots.is_empty() => Ok(()),
+        _ => Err(damaged(path, "has no list of its trees")),
     }
 }
 
