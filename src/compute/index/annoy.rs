@@ -154,7 +154,9 @@ impl Forest for AnnoyFile {
     }
 
     fn damaged(&self, what: &str) -> Error {
-        let what = format!("{what}: it is damaged, or was built with another dim or metric. Build it again");
+        let what = format!(
+            "{what}: it is damaged, or was built from other docs, or with another dim or metric. Build it again"
+        );
         Error::Neighbours { what, path: self.path.clone() }
     }
 }

@@ -108,7 +108,7 @@ pub(super) fn check_docs(forest: &impl Forest, docs: Docs<'_>) -> Result<()> {
     }
     if 2 * others > compared {
         return Err(forest.damaged(&format!(
-            "holds other vectors than the docs ({} of {} that were compared), so it was built from others",
+            "holds other vectors than the docs ({} of {} that were compared)",
             count_of(others),
             count_of(compared)
         )));

@@ -176,7 +176,8 @@ fn roots_in(metadata: &[u8]) -> Option<Vec<u32>> {
 }
 
 fn damaged(path: &Path, what: &str) -> Error {
-    let what = format!("{what}: it is damaged, or of another version of arroy. Build it again");
+    let what =
+        format!("{what}: it is damaged, or was built from other docs, or by another version of arroy. Build it again");
     Error::Neighbours { what, path: path.to_owned() }
 }
 
