@@ -263,15 +263,23 @@ fn tell_lines(lab: &Lab, lines: &[Line], ks: &[usize]) {
     if lines.iter().any(|line| line.is_on_front) {
         tell!("● nothing else is both faster (one thread) and at least as good");
     }
+    let name = |line: &Line| format!("{} {}", line.index, line.setting).trim_end().to_owned();
     for (left, right) in within_noise(lines) {
-        let name = |line: &Line| format!("{} {}", line.index, line.setting).trim_end().to_owned();
         tell!("{} and {}: no difference beyond what building again changes", name(&lines[left]), name(&lines[right]));
+    }
+    for line in lines.iter().filter(|line| line.docs_lacking > 0) {
+        tell!(
+            "{}: {} of {} are not in it, so they cannot be found. Choose the docs it was built from (--docs, --num-docs)",
+            name(line),
+            count(line.docs_lacking),
+            counted(lab.arena.num_docs, "doc", "docs")
+        );
     }
     let told = lines.iter().filter(|line| line.duplicates > 0 || line.missing > 0);
     for line in told {
         tell!(
             "{}: {} without a doc, {} of them for a doc given twice",
-            format!("{} {}", line.index, line.setting).trim_end(),
+            name(line),
             counted(line.missing as usize, "place", "places"),
             count(line.duplicates as usize)
         );

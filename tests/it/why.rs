@@ -8,6 +8,7 @@ use knnscope::compute::index::NONE;
 use knnscope::compute::index::candidate::Candidate;
 use knnscope::compute::index::choice::find_run;
 use knnscope::compute::index::judge::Judged;
+use knnscope::compute::index::report::lines;
 use knnscope::compute::index::session::{Lab, Options};
 use knnscope::compute::index::truth::Question;
 use knnscope::compute::index::why::{self, Knob, Loss, Reason, Why, WhyParams};
@@ -511,6 +512,7 @@ mod faiss {
         ]);
         assert!(output.status.success(), "{}", stderr(&output));
         let lab = case.searched(&[&file]);
+        assert_eq!(lines(&lab, &[10])[0].docs_lacking, 300);
         let why = case.why(&lab, &file, "");
         assert_eq!(reasons(&why), [(Reason::NotIndexed, why.lost())]);
         let behind = lab.truth.ids.iter().filter(|&&id| id >= 300).count();

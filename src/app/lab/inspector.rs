@@ -132,6 +132,9 @@ fn figures(ui: &mut egui::Ui, theme: &Theme, line: &Line) {
     if let Some(distances) = line.distances_per_query {
         rows.push(("distances a query".to_owned(), format!("{distances:.0}")));
     }
+    if line.docs_lacking > 0 {
+        rows.push(("docs not in it".to_owned(), count(line.docs_lacking)));
+    }
     if line.missing > 0 {
         rows.push(("places without doc".to_owned(), count(line.missing as usize)));
     }

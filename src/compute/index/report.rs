@@ -37,6 +37,8 @@ pub struct Line {
     pub disk_bytes: Option<u64>,
     /// Distances to docs computed for a query, in the mean.
     pub distances_per_query: Option<f64>,
+    /// Docs that the index does not hold, so that they cannot be found.
+    pub docs_lacking: usize,
     /// Docs that were given twice, and places without a doc.
     pub duplicates: u64,
     pub missing: u64,
@@ -83,6 +85,7 @@ impl Line {
                 .map(|distances| distances as f64 / queries),
             duplicates: judged.duplicates,
             missing: judged.missing,
+            docs_lacking: info.built.as_ref().map_or(0, |built| lab.arena.num_docs.saturating_sub(built.docs)),
             is_on_front: false,
             build_noise: None,
         }
@@ -186,6 +189,7 @@ pub fn table(lines: &[Line], ks: &[usize]) -> Table {
         "distances_per_query",
         "duplicates",
         "missing",
+        "docs_lacking",
         "build_noise",
     ];
     names.extend(rest.map(|name| (name.to_owned(), true)));
@@ -219,6 +223,7 @@ pub fn table(lines: &[Line], ks: &[usize]) -> Table {
                 number(line.distances_per_query),
                 Some(line.duplicates.to_string()),
                 Some(line.missing.to_string()),
+                Some(line.docs_lacking.to_string()),
                 line.build_noise.map(|noise| format!("{noise:.6}")),
                 Some(if line.is_on_front { "yes" } else { "no" }.to_owned()),
             ]);

@@ -120,23 +120,26 @@ impl<D: Distance> Forest<D> {
         });
         let database = database.map_err(|error| failed("make its file", plan.memory)(error.into()))?.unwrap_commit();
         let Plan { trees, seed, memory, .. } = plan;
-        let threads = Threads::ONE;
-        let (search_k, planted, is_file) = (0, None, false);
-        Ok(Self {
+        Ok(Self { trees, seed, memory, folder, ..Self::of(env, database, (metric, dim)) })
+    }
+
+    /// One in which nothing is planted.
+    fn of(env: Env, database: Database<'static, D>, (metric, dim): (Metric, usize)) -> Self {
+        Self {
             env,
             database,
             metric,
             dim,
-            trees,
-            seed,
-            memory,
-            folder,
-            planted,
-            is_file,
-            search_k,
-            threads,
+            trees: 0,
+            seed: 0,
+            memory: 0,
+            folder: PathBuf::new(),
+            planted: None,
+            is_file: false,
+            search_k: 0,
+            threads: Threads::ONE,
             computations: 0,
-        })
+        }
     }
 
     fn open(path: &Path, docs: Docs<'_>) -> Result<Self> {
@@ -181,23 +184,7 @@ impl<D: Distance> Forest<D> {
         }
         drop(reader);
         drop(transaction);
-        let (seed, memory, search_k, threads) = (0, size, 0, Threads::ONE);
-        let (folder, planted, is_file) = (PathBuf::new(), None, true);
-        let mut opened = Self {
-            env,
-            database,
-            metric,
-            dim,
-            trees: 0,
-            seed,
-            memory,
-            folder,
-            planted,
-            is_file,
-            search_k,
-            threads,
-            computations: 0,
-        };
+        let mut opened = Self { memory: size, is_file: true, ..Self::of(env, database, (metric, dim)) };
         let planted = opened.list(path, docs.count)?;
         forest::check_docs(&planted, docs)?;
         opened.trees = planted.roots().len();

@@ -248,10 +248,10 @@ fn work(job: &Job, input: &mut dyn BufRead, monitor: &Monitor, say: &dyn Fn(&Eve
     let build_secs = started.elapsed().as_secs_f64() - train_secs;
     let own = own_memory().saturating_sub(before) + index.mapped_bytes();
     let memory_bytes = index.server_bytes().unwrap_or(own);
-    if index.len() != arena.num_docs {
-        let only = if index.len() > arena.num_docs { "only " } else { "" };
+    // Of fewer docs it may be judged, which is told.
+    if index.len() > arena.num_docs {
         let what = format!(
-            "holds {}, but {only}{} are searched. Choose the docs it was built from (--docs, --num-docs)",
+            "holds {}, but only {} are searched. Choose the docs it was built from (--docs, --num-docs)",
             counted(index.len(), "doc", "docs"),
             count(arena.num_docs)
         );

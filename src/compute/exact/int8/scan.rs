@@ -1,0 +1,443 @@
+//! The scan: tiles of coded queries against panels of coded docs.
+
+use super::super::nearest::{Nearest, Scorer};
+use super::super::topk::Candidate;
+use super::{CodedDocs, Coding, LARGEST_CODED, NOBODY, step_of};
+use crate::compute::error::Result;
+use crate::compute::kernels::int8::{BIAS, GROUP, GROUP_WORD, Hit, PANEL, QueryCodes, WORD, panel_hits, row_dot};
+use crate::compute::kernels::{self, QueryBounds};
+use crate::compute::metric::Metric;
+use crate::job::Monitor;
+
+const UNIT_F64: f64 = f64::EPSILON / 2.0;
+
+/// A tile of queries, coded.
+struct CodedQueries {
+    stride: usize,
+    /// Group by group.
+    codes: Vec<i8>,
+    /// Codes past the prefix, query by query.
+    rest: Vec<i8>,
+    limits: Vec<f64>,
+    steps: Vec<f64>,
+    inverse_steps: Vec<f64>,
+    sizes: Vec<f64>,
+    residuals: Vec<f64>,
+    suffixes: Vec<f64>,
+    slacks: Vec<f64>,
+    norms: Vec<f64>,
+    biases: Vec<f64>,
+}
+
+impl CodedQueries {
+    /// `queries`: row-major, count × dim.
+    fn new(queries: &[f32], coding: &Coding) -> Self {
+        let (dim, coded_dim) = (coding.dim, coding.coded_dim());
+        let count = queries.len() / dim;
+        let padded = count.next_multiple_of(GROUP);
+        let stride = coded_dim / WORD;
+        let mut coded = Self {
+            stride,
+            codes: vec![0; padded * coded_dim],
+            rest: vec![0; count * coding.rest()],
+            limits: vec![f64::INFINITY; padded],
+            steps: vec![1.0; padded],
+            inverse_steps: vec![1.0; padded],
+            sizes: vec![0.0; padded],
+            residuals: vec![0.0; padded],
+            suffixes: vec![0.0; padded],
+            slacks: vec![0.0; padded],
+            norms: vec![0.0; padded],
+            biases: vec![0.0; padded],
+        };
+        let mut turned = Vec::new();
+        let is_turned = coding.turn.apply(queries, &mut turned);
+        let values = if is_turned { turned.as_slice() } else { queries };
+        let mut codes = vec![0i8; coded_dim];
+        let turned_dim = coding.turned_dim();
+        for (index, (query, values)) in queries.chunks_exact(dim).zip(values.chunks_exact(turned_dim)).enumerate() {
+            let norm = kernels::dot_f64(coding.level, query, query).sqrt() * coding.norm_factor();
+            let largest = kernels::largest_abs(coding.level, values);
+            let (step, factor) = step_of(largest);
+            let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..turned_dim]);
+            let sum_of = |term: fn(i64) -> i64| codes.iter().map(|&code| term(i64::from(code))).sum::<i64>();
+            let prefix_sum: i64 = codes[..coding.prefix].iter().map(|&code| i64::from(code)).sum();
+            coded.steps[index] = f64::from(step);
+            coded.inverse_steps[index] = 1.0 / f64::from(step);
+            coded.sizes[index] = f64::from(step) * (sum_of(|code| code * code) as f64).sqrt() * coding.norm_factor();
+            coded.residuals[index] =
+                if largest <= LARGEST_CODED { coding.residual(squares, norm) } else { f64::INFINITY };
+            coded.suffixes[index] = coding.suffix(values, norm);
+            coded.norms[index] = norm;
+            coded.biases[index] = f64::from(BIAS) * prefix_sum as f64;
+            coded.limits[index] = f64::NEG_INFINITY;
+            let (group, lane) = (index / GROUP, index % GROUP);
+            for (word, bytes) in codes.as_chunks::<WORD>().0.iter().enumerate() {
+                let at = (group * stride + word) * GROUP_WORD + lane * WORD;
+                coded.codes[at..at + WORD].copy_from_slice(bytes);
+            }
+            let rest = coding.rest();
+            coded.rest[index * rest..(index + 1) * rest].copy_from_slice(&codes[coding.prefix..]);
+        }
+        coded
+    }
+
+    /// Takes over the largest norm of the docs that are met.
+    fn expect_norm(&mut self, coding: &Coding, largest_norm: f64) {
+        for (slack, &norm) in self.slacks.iter_mut().zip(&self.norms) {
+            *slack = slack_of(coding, norm, largest_norm);
+        }
+    }
+}
+
+/// What float64 rounding can add to the distance of two keys: of the sum, and of what is made of it
+/// ([`super::super::bounds`]); and what turning takes from or adds to products.
+fn slack_of(coding: &Coding, query_norm: f64, largest_norm: f64) -> f64 {
+    let gamma = (coding.dim as f64 + 16.0) * UNIT_F64;
+    let product = query_norm * largest_norm;
+    let turned = coding.turn.product_error() * product;
+    let rounded = match coding.metric {
+        Metric::Dot | Metric::Cosine => 4.0 * gamma * product,
+        Metric::Euclidean => 8.0 * gamma * (query_norm + largest_norm) * (query_norm + largest_norm),
+    };
+    turned + rounded + 1e-300
+}
+
+/// What a scan did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScanCounts {
+    /// Pairs that passed the whole panel's threshold.
+    pub hits: u64,
+    /// Pairs scored in float64.
+    pub scored: u64,
+    /// Queries scanned again because a guess was too high.
+    pub redone: u64,
+}
+
+impl ScanCounts {
+    pub fn add(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.scored += other.scored;
+        self.redone += other.redone;
+    }
+}
+
+/// A tile of queries on its way through the docs.
+pub struct Tile<'a> {
+    /// Row-major.
+    queries: &'a [f32],
+    coded: CodedQueries,
+    pub nearest: Vec<Nearest>,
+    pub counts: ScanCounts,
+}
+
+impl<'a> Tile<'a> {
+    pub fn new(queries: &'a [f32], coding: &Coding, top_k: usize) -> Self {
+        let nearest = vec![Nearest::new(top_k); queries.len() / coding.dim];
+        Self { queries, coded: CodedQueries::new(queries, coding), nearest, counts: ScanCounts::default() }
+    }
+
+    /// Scans `docs`: afterwards each [`Nearest`] holds all docs that may be among the k nearest of those
+    /// scanned so far, unless a guess was too high; see [`Tile::again`].
+    ///
+    /// `largest_norm`: of any doc scanned so far or now. `scorer` makes the scorer of a query of the
+    /// tile. `guess_for`: the k whose nearest may be guessed; only for the first docs that the tile
+    /// sees. `monitor` advances by query × doc pairs.
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn scan<S: Scorer>(
+        &mut self,
+        docs: &CodedDocs,
+        coding: &Coding,
+        largest_norm: f64,
+        scorer: impl Fn(usize) -> S,
+        guess_for: Option<usize>,
+        monitor: &Monitor,
+    ) -> Result<()> {
+        let everybody: Vec<usize> = (0..self.nearest.len()).collect();
+        let Self { coded, nearest, counts, .. } = self;
+        coded.expect_norm(coding, largest_norm);
+        let pass = Pass { docs, coding, guess_for, members: &everybody, known: &[] };
+        pass.scan(coded, nearest, &scorer, counts, |pairs| Ok(monitor.advance(pairs)?))
+    }
+
+    /// Scans `docs` again for the queries of which a guess was too high; every entry must be scored.
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn again<S: Scorer>(
+        &mut self,
+        docs: &CodedDocs,
+        coding: &Coding,
+        largest_norm: f64,
+        scorer: impl Fn(usize) -> S,
+        monitor: &Monitor,
+    ) -> Result<()> {
+        let Self { nearest, counts, queries, .. } = self;
+        let settled = nearest.iter_mut().map(Nearest::settle_guess).enumerate();
+        let failed: Vec<usize> = settled.filter_map(|(index, settled)| (!settled).then_some(index)).collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        counts.redone += failed.len() as u64;
+        let dim = coding.dim;
+        let again: Vec<f32> =
+            failed.iter().flat_map(|&index| &queries[index * dim..(index + 1) * dim]).copied().collect();
+        let mut again = CodedQueries::new(&again, coding);
+        again.expect_norm(coding, largest_norm);
+        // What was found stays, as a floor and so that nobody is counted twice.
+        let known: Vec<Vec<u32>> = failed
+            .iter()
+            .map(|&index| {
+                let mut docs: Vec<u32> = nearest[index].docs().collect();
+                docs.sort_unstable();
+                docs
+            })
+            .collect();
+        let pass = Pass { docs, coding, guess_for: None, members: &failed, known: &known };
+        pass.scan(&mut again, nearest, &scorer, counts, |_| Ok(monitor.check()?))?;
+        for &index in &failed {
+            monitor.check()?;
+            counts.scored += nearest[index].decide(&scorer(index)) as u64;
+        }
+        Ok(())
+    }
+}
+
+/// One way through a block of docs.
+struct Pass<'a> {
+    docs: &'a CodedDocs,
+    coding: &'a Coding,
+    /// The k whose nearest is guessed.
+    guess_for: Option<usize>,
+    /// Which [`Nearest`] each coded query has.
+    members: &'a [usize],
+    /// Docs that each coded query knows already, ascending; empty for none.
+    known: &'a [Vec<u32>],
+}
+
+impl Pass<'_> {
+    /// Panels between two looks at whether to stop.
+    const PANELS_TOGETHER: usize = 8;
+
+    fn scan<S: Scorer>(
+        &self,
+        queries: &mut CodedQueries,
+        nearest: &mut [Nearest],
+        scorer: &impl Fn(usize) -> S,
+        counts: &mut ScanCounts,
+        advance: impl Fn(u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut thresholds = vec![0i32; queries.limits.len()];
+        let mut hits: Vec<Hit> = Vec::new();
+        for (query, &member) in self.members.iter().enumerate() {
+            queries.limits[query] = f64::from(nearest[member].limit());
+        }
+        let (mut next_guess, mut docs_seen, mut docs_told) = (1, 0, 0);
+        for (seen, &panel) in self.docs.order.iter().enumerate() {
+            let panel = panel as usize;
+            let slots = &self.docs.slots[panel * PANEL..(panel + 1) * PANEL];
+            if self.guess_for.is_some() && seen == next_guess {
+                next_guess = next_guess * 8 / 5 + 1;
+                self.guess(docs_seen, queries, nearest, scorer);
+            }
+            docs_seen += slots.iter().filter(|slot| slot.doc != NOBODY).count();
+            let bounds = QueryBounds {
+                limits: &queries.limits,
+                inverse_steps: &queries.inverse_steps,
+                sizes: &queries.sizes,
+                residuals: &queries.residuals,
+                suffixes: &queries.suffixes,
+                slacks: &queries.slacks,
+                biases: &queries.biases,
+            };
+            kernels::int8_thresholds(self.coding.level, self.docs.bounds[panel], bounds, &mut thresholds);
+            hits.clear();
+            let codes = QueryCodes { codes: &queries.codes, stride: queries.stride, thresholds: &thresholds };
+            let next = self.docs.order.get(seen + 1).map_or(&[][..], |&next| self.docs.panel(next as usize));
+            panel_hits(self.coding.dot, self.docs.panel(panel), next, codes, &mut hits);
+            counts.hits += hits.len() as u64;
+            let mut scored = counts.scored;
+            for hit in &hits {
+                self.take(panel, *hit, queries, nearest, scorer, counts);
+                // Where many docs must be scored for room, that is what takes long.
+                if counts.scored - scored > 2048 {
+                    scored = counts.scored;
+                    advance(0)?;
+                }
+            }
+            if (seen + 1) % Self::PANELS_TOGETHER == 0 || seen + 1 == self.docs.order.len() {
+                advance((self.members.len() * (docs_seen - docs_told)) as u64)?;
+                docs_told = docs_seen;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks closer at a pair that its panel could not rule out.
+    fn take<S: Scorer>(
+        &self,
+        panel: usize,
+        hit: Hit,
+        queries: &mut CodedQueries,
+        nearest: &mut [Nearest],
+        scorer: &impl Fn(usize) -> S,
+        counts: &mut ScanCounts,
+    ) {
+        let (query, place) = (hit.query as usize, panel * PANEL + hit.doc as usize);
+        let slot = self.docs.slots[place];
+        let Some(&member) = self.members.get(query) else { return };
+        if slot.doc == NOBODY || self.known.get(query).is_some_and(|known| known.binary_search(&slot.doc).is_ok()) {
+            return;
+        }
+        let rest = self.coding.rest();
+        let mut sum = f64::from(hit.sum) - queries.biases[query];
+        if rest > 0 {
+            let doc = &self.docs.rest[place * rest..(place + 1) * rest];
+            sum += f64::from(row_dot(self.coding.dot, doc, &queries.rest[query * rest..(query + 1) * rest]));
+        }
+        let key = queries.steps[query] * self.docs.bounds[panel].step * sum - slot.offset;
+        let error = queries.sizes[query] * f64::from(slot.residual)
+            + queries.residuals[query] * f64::from(slot.norm)
+            + queries.suffixes[query] * f64::from(slot.suffix)
+            + queries.slacks[query];
+        // The operations here are rounded too.
+        let error = error * (1.0 + 1e-9) + key.abs() * 1e-12;
+        if key + error < queries.limits[query] {
+            return;
+        }
+        let nearest = &mut nearest[member];
+        let candidate = Candidate::of(key, error, slot.doc);
+        counts.scored += nearest.push(candidate, &scorer(member)) as u64;
+        queries.limits[query] = f64::from(nearest.limit());
+    }
+
+    /// Guesses what the k-th nearest of all docs reaches from the docs seen so far, a fair sample.
+    fn guess<S: Scorer>(
+        &self,
+        docs_seen: usize,
+        queries: &mut CodedQueries,
+        nearest: &mut [Nearest],
+        scorer: &impl Fn(usize) -> S,
+    ) {
+        let Some(top_k) = self.guess_for else { return };
+        let expected = top_k as f64 * docs_seen as f64 / self.docs.docs as f64;
+        // So many standard deviations of a Poisson count above what is expected; with three, one query of a thousand was
+        // scanned again.
+        let rank = (expected + 3.5 * expected.sqrt() + 2.0).ceil() as usize;
+        if rank >= top_k {
+            return;
+        }
+        for (query, &member) in self.members.iter().enumerate() {
+            nearest[member].raise_guess(rank, &scorer(member));
+            queries.limits[query] = f64::from(nearest[member].limit());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::exact::nearest::decide_all;
+    use crate::compute::exact::turn::Turn;
+    use crate::compute::kernels::Level;
+    use crate::compute::kernels::int8::Dot;
+    use crate::compute::kernels::scalar::dot_f64;
+    use crate::compute::random::Random;
+    use crate::compute::vectors::VectorFile;
+
+    struct DotScorer<'a> {
+        file: &'a VectorFile,
+        query: &'a [f32],
+    }
+
+    impl Scorer for DotScorer<'_> {
+        fn vectors(&self, doc: u32) -> [&[f32]; 2] {
+            [self.query, self.file.row(doc as usize)]
+        }
+
+        fn score(&self, doc: u32, _: [&[f32]; 2]) -> f64 {
+            dot_f64(self.query, self.file.row(doc as usize))
+        }
+
+        fn key(&self, score: f64) -> f64 {
+            score
+        }
+
+        fn metric(&self) -> Metric {
+            Metric::Dot
+        }
+    }
+
+    /// The nearest doc of `query` by codes of turned vectors whose bounds are multiplied by `trust`.
+    fn nearest(file: &VectorFile, query: &[f32], turn: Turn, trust: f64) -> u32 {
+        let dim = file.dim();
+        let level = Level::detected();
+        let dot = Dot::within(level);
+        let prefix = turn.kept_dim(dim);
+        let coding = Coding { metric: Metric::Dot, level, dot, dim, turn, prefix, trust };
+        let docs = CodedDocs::new(file, 0..file.rows(), &coding, |_| Ok(())).expect("coded");
+        // Asked often enough that the likely docs are scored first, so that bounds decide about the others.
+        let queries = query.repeat(8);
+        let mut tile = Tile::new(&queries, &coding, 1);
+        let scorer = |_: usize| DotScorer { file, query };
+        tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
+        decide_all(&mut [tile.nearest.as_mut_slice()], &(0..file.rows()), |_, query| scorer(query), &Monitor::new())
+            .expect("decided");
+        tile.nearest.remove(0).into_sorted(&scorer(0)).next().expect("k = 1").1
+    }
+
+    fn file_of(docs: &[f32], dim: usize) -> (tempfile::TempDir, VectorFile) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("docs.vec");
+        let bytes: Vec<u8> = docs.iter().flat_map(|value| value.to_le_bytes()).collect();
+        std::fs::write(&path, bytes).expect("written");
+        let file = VectorFile::open(&path, dim).expect("opens");
+        (folder, file)
+    }
+
+    /// Docs whose codes err as far as the bound allows: values of the nearest one are rounded down, those
+    /// of nearly all others up, and the query has the direction of the errors.
+    #[test]
+    fn a_bound_that_is_too_tight_is_noticed() {
+        let dim = 64;
+        let step = 1.0 / 127.0f32;
+        let doc = |code: f32| -> Vec<f32> { std::iter::once(1.0).chain((1..dim).map(|_| code * step)).collect() };
+        let mut docs: Vec<f32> = (0..95).flat_map(|_| doc(50.52)).collect();
+        docs.extend(doc(50.48));
+        // The one at row 40 is nearest by a little: also rounded down, but one value is larger.
+        docs[40 * dim..41 * dim].copy_from_slice(&doc(50.48));
+        docs[40 * dim + 1] += 2.9 * step;
+        let (_folder, file) = file_of(&docs, dim);
+        let query = vec![1.0f32; dim];
+        let score = |row: usize| dot_f64(&query, file.row(row));
+        let best = (0..file.rows()).max_by(|&a, &b| score(a).total_cmp(&score(b)).then(b.cmp(&a))).expect("docs");
+        assert_eq!(best, 40, "the data are as described");
+        assert_eq!(nearest(&file, &query, Turn::None, 1.0), 40);
+        assert_ne!(
+            nearest(&file, &query, Turn::None, 0.3),
+            40,
+            "a bound of a third loses the nearest doc, and this test sees it"
+        );
+    }
+
+    /// All docs but one lie along eight axes, and the query has most of its length along the ninth, as that one.
+    #[test]
+    fn what_axes_leave_out_is_not_forgotten() {
+        let dim = 64;
+        let mut random = Random::new(11);
+        let mut value = || (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 1.0;
+        let mut docs: Vec<f32> = (0..96 * dim).map(|place| if place % dim < 8 { value() / 3.0 } else { 0.0 }).collect();
+        docs[40 * dim..41 * dim].fill(0.0);
+        docs[40 * dim + 60] = 0.8;
+        let (_folder, file) = file_of(&docs, dim);
+        let (all, left_out) = Turn::leading(&docs, dim, 16, 0.5).expect("axes");
+        assert!(left_out < 0.01);
+        let turn = all.first(8).expect("leading axes");
+        let mut query: Vec<f32> = (0..dim).map(|place| if place < 8 { value() / 3.0 } else { 0.0 }).collect();
+        query[60] = 1.0;
+        assert_eq!(nearest(&file, &query, turn.clone(), 1.0), 40);
+        assert_ne!(nearest(&file, &query, turn, 0.3), 40, "a tighter bound loses it, and this test sees it");
+    }
+}
