@@ -95,11 +95,9 @@ impl Tradeoff {
         self.decades(&mut sheet, &panel);
         sheet.x_marks(&panel, &marks);
         sheet.panel_names(&panel, (&format!("recall@{}", count(self.k)), "queries a second, one thread"));
-        let mut front: Vec<&Place> = self.places.iter().filter(|place| place.is_on_front).collect();
-        front.sort_by(|left, right| left.recall.1.total_cmp(&right.recall.1));
         let at = |place: &Place| (panel.x(place.recall.1), panel.y(place.speed));
-        if front.len() > 1 {
-            let points = front.iter().map(|place| at(place)).collect();
+        let points = self.front(&panel);
+        if points.len() > 1 {
             sheet.items.push(Item::Line { points, width: (2.0 * unit).max(1.0), color: inks.rule_strong });
         }
         let color = |place: &Place| match (marked == Some(place.line), place.is_on_front) {
@@ -121,6 +119,13 @@ impl Tradeoff {
         canvas.scene(sheet)
     }
 
+    /// Where the front's points are, from left to right.
+    fn front(&self, panel: &Panel) -> Vec<(f32, f32)> {
+        let mut front: Vec<&Place> = self.places.iter().filter(|place| place.is_on_front).collect();
+        front.sort_by(|left, right| left.recall.1.total_cmp(&right.recall.1));
+        front.iter().map(|place| (panel.x(place.recall.1), panel.y(place.speed))).collect()
+    }
+
     /// Lines at 1, 2 and 5 of every decade.
     fn decades(&self, sheet: &mut Sheet, panel: &Panel) {
         let decades = panel.y.0.floor() as i32..=panel.y.1.ceil() as i32;
@@ -138,24 +143,40 @@ impl Tradeoff {
         let (unit, inks) = (canvas.unit, canvas.look.inks());
         let size = 18.0;
         let grip = 12.0 * unit;
-        let mut taken: Vec<[f32; 4]> = self
-            .places
-            .iter()
-            .map(|place| (panel.x(place.recall.1), panel.y(place.speed)))
-            .map(|(x, y)| [x - grip, y - grip, x + grip, y + grip])
-            .collect();
+        let box_of = |(x, y): (f32, f32), room: f32| [x - room, y - room, x + room, y + room];
+        let mut taken: Vec<[f32; 4]> = Vec::new();
+        for place in &self.places {
+            let y = panel.y(place.speed);
+            taken.push(box_of((panel.x(place.recall.1), y), grip));
+            taken.push([panel.x(place.recall.0), y - 2.0 * unit, panel.x(place.recall.2), y + 2.0 * unit]);
+        }
+        // The line, step by step.
+        for ends in self.front(panel).windows(2) {
+            let [(x, y), (right, below)] = [ends[0], ends[1]];
+            let steps = ((right - x).hypot(below - y) / (8.0 * unit)).ceil().max(1.0);
+            let step = |step: u32| {
+                let share = step as f32 / steps;
+                (x + (right - x) * share, y + (below - y) * share)
+            };
+            taken.extend((0..=steps as u32).map(|index| box_of(step(index), 2.0 * unit)));
+        }
         let mut order: Vec<&Place> = self.places.iter().collect();
         order.sort_by_key(|place| (marked != Some(place.line), !place.is_on_front, place.line));
         for place in order {
             let width = fonts::width(Face::Regular, size * unit, &place.name);
             let (x, y) = (panel.x(place.recall.1), panel.y(place.speed));
             let (gap, height) = (16.0 * unit, 24.0 * unit);
-            // Right, left, above, below: upper left corners.
+            let (low, high) = (panel.x(place.recall.0), panel.x(place.recall.2));
+            // Upper left corners: right and left of the band, above and below the point, and these to its right and left.
             let corners = [
-                (x + gap, y - height / 2.0),
-                (x - gap - width, y - height / 2.0),
+                (high.max(x + gap / 2.0) + gap / 2.0, y - height / 2.0),
+                (low.min(x - gap / 2.0) - gap / 2.0 - width, y - height / 2.0),
                 (x - width / 2.0, y - gap - height),
                 (x - width / 2.0, y + gap),
+                (x + gap / 2.0, y - gap - height),
+                (x + gap / 2.0, y + gap),
+                (x - gap / 2.0 - width, y - gap - height),
+                (x - gap / 2.0 - width, y + gap),
             ];
             let is_free = |&(left, top): &(f32, f32)| {
                 let (right, bottom) = (left + width, top + height);

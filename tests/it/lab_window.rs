@@ -3,6 +3,7 @@
 use std::fs;
 
 use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable;
 use knnscope::app::{Command, LabCommand, Page};
 
 use crate::support::{Vectors, text};
@@ -105,6 +106,9 @@ fn indexes_are_run_looked_at_saved_and_opened_again() {
 
     let mut window = Window::open(vec![session.into()]);
     assert_eq!(window.app().lab().counts().0, 3, "{:?}", window.app().latest_notice());
+    // What was run stands in the form.
+    let typed = window.harness.get_by_role_and_label(egui::Role::TextInput, "Indexes").value();
+    assert_eq!(typed.as_deref(), Some("hyperplane:tables=4:hashes=6:probes=0,6\nprecomputed"));
     window.harness.state_mut().send(Command::Lab(LabCommand::LookAt(1)));
     window.harness.step();
     window.settle();

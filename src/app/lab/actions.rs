@@ -344,6 +344,7 @@ impl App {
             failures.into_iter().for_each(|failure| notices.wrong(failure));
             if std::mem::take(&mut state.is_opening) {
                 state.form.ask(&opened.question);
+                state.form.take_indexes(&opened.lines);
             }
             self.show_lab(opened, ctx);
         }

@@ -9,6 +9,7 @@ use super::super::state::Player;
 use super::group::{Group, RangeForm};
 use super::studies::{DocText, Kept, Side, Studies};
 use super::work::{Opened, QueryList, Shown, Told};
+use crate::compute::index::report::Line;
 use crate::compute::index::scores::Scores;
 use crate::compute::index::truth::Question;
 use crate::compute::metric::Metric;
@@ -57,6 +58,38 @@ impl Form {
         self.num_queries = number(question.num_queries);
         self.top_k = question.top_k.to_string();
         self.metric = question.metric;
+    }
+
+    /// Takes over the indexes that a session has, each search parameter with all values it had; none of a session of neighbour files.
+    pub fn take_indexes(&mut self, lines: &[Line]) {
+        /// An index with the values of each search parameter.
+        struct Typed<'a> {
+            index: &'a str,
+            parameters: Vec<(&'a str, Vec<&'a str>)>,
+        }
+        let mut indexes: Vec<Typed<'_>> = Vec::new();
+        for line in lines.iter().filter(|line| line.build_secs.is_some()) {
+            // Lines of an index follow each other.
+            if indexes.last().is_none_or(|last| last.index != line.index) {
+                indexes.push(Typed { index: &line.index, parameters: Vec::new() });
+            }
+            let Some(Typed { parameters, .. }) = indexes.last_mut() else { continue };
+            for (name, value) in line.setting.split(':').filter_map(|part| part.split_once('=')) {
+                match parameters.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, values)) if values.contains(&value) => {}
+                    Some((_, values)) => values.push(value),
+                    None => parameters.push((name, vec![value])),
+                }
+            }
+        }
+        if indexes.is_empty() {
+            return;
+        }
+        let typed = indexes.into_iter().map(|Typed { index, parameters }| {
+            let parameters = parameters.into_iter().map(|(name, values)| format!(":{name}={}", values.join(",")));
+            index.to_owned() + &parameters.collect::<String>()
+        });
+        self.indexes = typed.collect::<Vec<_>>().join("\n");
     }
 }
 
