@@ -263,14 +263,13 @@ fn tell_lines(lab: &Lab, lines: &[Line], ks: &[usize]) {
     if lines.iter().any(|line| line.is_on_front) {
         tell!("● nothing else is both faster (one thread) and at least as good");
     }
-    let name = |line: &Line| format!("{} {}", line.index, line.setting).trim_end().to_owned();
     for (left, right) in within_noise(lines) {
-        tell!("{} and {}: no difference beyond what building again changes", name(&lines[left]), name(&lines[right]));
+        tell!("{} and {}: no difference beyond what building again changes", lines[left].title(), lines[right].title());
     }
     for line in lines.iter().filter(|line| line.docs_lacking > 0) {
         tell!(
             "{}: {} of {} are not in it, so they cannot be found. Choose the docs it was built from (--docs, --num-docs)",
-            name(line),
+            line.title(),
             count(line.docs_lacking),
             counted(lab.arena.num_docs, "doc", "docs")
         );
@@ -279,7 +278,7 @@ fn tell_lines(lab: &Lab, lines: &[Line], ks: &[usize]) {
     for line in told {
         tell!(
             "{}: {} without a doc, {} of them for a doc given twice",
-            name(line),
+            line.title(),
             counted(line.missing as usize, "place", "places"),
             count(line.duplicates as usize)
         );

@@ -41,12 +41,8 @@ impl Tradeoff {
         let place = |(line, told): (usize, &Line)| {
             let recall = told.best_recall()?;
             let speed = told.qps.filter(|qps| *qps > 0.0)?.log10();
-            let name = match told.setting.is_empty() {
-                true => told.index.clone(),
-                false => format!("{} {}", told.index, told.setting),
-            };
             let recall = (recall.low, recall.mean, recall.high);
-            Some(Place { line, name, recall, speed, is_on_front: told.is_on_front })
+            Some(Place { line, name: told.title(), recall, speed, is_on_front: told.is_on_front })
         };
         let places = lines.iter().enumerate().filter_map(place).collect();
         Self { title, k, places }

@@ -79,6 +79,17 @@ pub(super) fn search(
     .sum()
 }
 
+/// The only search parameter.
+///
+/// # Errors
+/// Another name.
+pub(super) fn search_k(name: &str, value: u64) -> Result<usize> {
+    if name != "search_k" {
+        return Err(Error::Parameter { name: "index", expected: "search_k".to_owned(), found: name.to_owned() });
+    }
+    Ok(value as usize)
+}
+
 /// Docs that are compared with those of a forest.
 const COMPARED: usize = 64;
 /// Share of a squared length by which equal vectors may differ: one may be rounded.

@@ -57,6 +57,11 @@ pub struct Recall {
 }
 
 impl Line {
+    /// The index with its setting.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.index, self.setting).trim_end().to_owned()
+    }
+
     fn of(run: &Run, lab: &Lab, ks: &[usize]) -> Self {
         let (info, judged) = (&run.info, &run.judged);
         let queries = lab.arena.num_queries as f64;

@@ -243,10 +243,7 @@ impl<D: Distance> Index for Forest<D> {
     }
 
     fn set(&mut self, name: &str, value: u64) -> Result<()> {
-        if name != "search_k" {
-            return Err(Error::Parameter { name: "index", expected: "search_k".to_owned(), found: name.to_owned() });
-        }
-        self.search_k = value as usize;
+        self.search_k = forest::search_k(name, value)?;
         Ok(())
     }
 

@@ -141,7 +141,7 @@ impl App {
         let state = &self.lab.state;
         let line = state.opened.as_ref()?.lines.get(state.current?)?;
         let build = if line.build > 0 { format!(" build {}", line.build) } else { String::new() };
-        Some(format!("{} {}", line.index, line.setting).trim_end().to_owned() + &build)
+        Some(line.title() + &build)
     }
 
     /// Why the study that is shown cannot be made now.

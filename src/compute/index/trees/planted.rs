@@ -63,8 +63,6 @@ impl Planted {
         most_docs: usize,
         path: &Path,
     ) -> Result<Self> {
-        let (roots, nodes, normals, listed, vectors) = <(_, Vec<Kept>, Vec<f32>, _, _)>::default();
-        let mut planted = Self { path: path.to_owned(), dim, roots, nodes, normals, listed, vectors };
         let unreadable = |error: heed::Error| damaged(path, &format!("cannot be read ({error})"));
         let mut read = Read::default();
         let entries = database.len(transaction).map_err(unreadable)?;
@@ -102,49 +100,49 @@ impl Planted {
                 _ => {}
             }
         }
-        planted.link(read)?;
-        Ok(planted)
+        Self::link(read, dim, path)
     }
 
-    fn link(&mut self, read: Read) -> Result<()> {
+    /// Nodes by their places instead of their numbers.
+    fn link(read: Read, dim: usize, path: &Path) -> Result<Self> {
         let places = read.nodes.len();
         // Nodes and docs have places below 2³².
         if u32::try_from(places + read.vectors.len()).is_err() {
-            return Err(self.damaged("has too many nodes"));
+            return Err(damaged(path, "has too many nodes"));
         }
         let place_of = |kind: u8, number: u32| match kind {
             NODE => read.nodes.binary_search_by_key(&number, |node| node.0).ok().map(|place| place as u32),
             DOC => ((number as usize) < read.vectors.len()).then_some(places as u32 + number),
             _ => None,
         };
-        let missing = || damaged(&self.path, "names a node that is not there");
-        self.roots = read.roots.iter().map(|&root| place_of(NODE, root).ok_or_else(missing)).collect::<Result<_>>()?;
+        let missing = || damaged(path, "names a node that is not there");
+        let roots = read.roots.iter().map(|&root| place_of(NODE, root).ok_or_else(missing)).collect::<Result<_>>()?;
+        let (mut nodes, mut normals, mut listed) = (Vec::with_capacity(places), Vec::new(), Vec::new());
         for (_, value) in &read.nodes {
-            self.nodes.push(match value {
+            nodes.push(match value {
                 [1, docs @ ..] => {
                     let docs = RoaringBitmap::deserialize_from(docs);
-                    let broken = |what: &str| damaged(&self.path, &format!("has a broken list of docs ({what})"));
+                    let broken = |what: &str| damaged(path, &format!("has a broken list of docs ({what})"));
                     let docs = docs.map_err(|error| broken(&error.to_string()))?;
                     if docs.max().is_some_and(|last| last as usize >= read.vectors.len()) {
                         return Err(broken("it lists a doc that is not there"));
                     }
-                    let first = self.listed.len();
-                    self.listed.extend(docs);
-                    Kept::Docs(first..self.listed.len())
+                    let first = listed.len();
+                    listed.extend(docs);
+                    Kept::Docs(first..listed.len())
                 }
-                [2, kind, a, b, c, d, other_kind, e, f, g, h, normal @ ..] if normal.len() == 4 * self.dim => {
+                [2, kind, a, b, c, d, other_kind, e, f, g, h, normal @ ..] if normal.len() == 4 * dim => {
                     let first = place_of(*kind, u32::from_be_bytes([*a, *b, *c, *d]));
                     let second = place_of(*other_kind, u32::from_be_bytes([*e, *f, *g, *h]));
                     let children = first.zip(second).ok_or_else(missing)?;
-                    let start = self.normals.len();
-                    self.normals.extend(normal.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)));
+                    let start = normals.len();
+                    normals.extend(normal.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)));
                     Kept::Plane { normal: start, children: children.into() }
                 }
-                _ => return Err(damaged(&self.path, "has a node of an unknown kind")),
+                _ => return Err(damaged(path, "has a node of an unknown kind")),
             });
         }
-        self.vectors = read.vectors;
-        Ok(())
+        Ok(Self { path: path.to_owned(), dim, roots, nodes, normals, listed, vectors: read.vectors })
     }
 }
 
