@@ -92,7 +92,12 @@ pub const FAMILIES: [Family; 10] = [
         search: &[("efSearch", 64)],
         about: "FAISS, navigable small-world graph",
     },
-    Family { name: "lsh", build: &[("bits", 512)], search: &[], about: "FAISS's LSH, one code a doc" },
+    Family {
+        name: "lsh",
+        build: &[("bits", 512)],
+        search: &[],
+        about: "FAISS's LSH: one code a doc, of its sides of random hyperplanes",
+    },
     Family {
         name: "fast-scan",
         build: &[("nlist", 256), ("m", 0)],
@@ -204,7 +209,8 @@ impl Candidate {
             "ivf-flat" => faiss(format!("IVF{},Flat", value("nlist"))),
             // "np": without ordering centroids for polysemous codes, which nobody asks for here and takes minutes.
             "ivf-pq" => faiss(format!("IVF{},PQ{}x{}np", value("nlist"), value("m"), value("bits"))),
-            "lsh" => faiss(format!("LSH{}", value("bits"))),
+            // "r": without rotation, bits would be signs of the first dimensions alone, and at most as many.
+            "lsh" => faiss(format!("LSH{}r", value("bits"))),
             "fast-scan" => faiss(format!("IVF{},PQ{}x4fs,RFlat", value("nlist"), value("m"))),
             _ => Engine::Faiss {
                 factory: format!("HNSW{},Flat", value("M")),
@@ -446,7 +452,7 @@ mod tests {
         assert_eq!(factory("ivf-pq:m=48:nlist=64:bits=4"), "IVF64,PQ48x4np");
         assert_eq!(factory("ivf-pq"), "IVF256,PQ48x8np");
         assert_eq!(factory("hnsw:M=32"), "HNSW32,Flat");
-        assert_eq!(factory("lsh"), "LSH512");
+        assert_eq!(factory("lsh"), "LSH512r");
         assert_eq!(factory("fast-scan:m=96"), "IVF256,PQ96x4fs,RFlat");
         assert_eq!(factory("faiss:OPQ16_64,IVF256,PQ16:nprobe=4"), "OPQ16_64,IVF256,PQ16");
         assert_eq!(parse("hnsw:efSearch=8").name, "hnsw:M=16:efConstruction=40");
