@@ -83,6 +83,8 @@ pub enum Shape {
     Rotated,
     /// Along their principal axes, the leading ones first.
     Prefix,
+    /// Along half of their principal axes alone, by int8 products, whatever these leave out.
+    Coded,
 }
 
 /// What an engine is made for.

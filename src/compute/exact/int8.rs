@@ -22,9 +22,9 @@ use memmap2::MmapMut;
 use rayon::prelude::*;
 
 use super::scatter;
-use super::turn::Turn;
+use super::turn::{CodedAxes, Member, Turn};
 use crate::compute::error::{Error, Result};
-use crate::compute::kernels::int8::{BIAS, CODE_MAX, Dot, Hit, PANEL, PANEL_WORD, WORD};
+use crate::compute::kernels::int8::{BIAS, CODE_MAX, Dot, GROUP, Hit, PANEL, PANEL_WORD, WORD};
 use crate::compute::kernels::{self, Level, PanelBounds};
 use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
@@ -58,6 +58,12 @@ pub struct Coding {
 }
 
 impl Coding {
+    /// The same along the axes of `turn`, all of them at once.
+    pub fn along(self, turn: Turn) -> Self {
+        let prefix = turn.kept_dim(self.dim).next_multiple_of(WORD);
+        Self { turn, prefix, ..self }
+    }
+
     /// Dimensions of turned vectors.
     fn turned_dim(&self) -> usize {
         self.turn.kept_dim(self.dim)
@@ -68,13 +74,13 @@ impl Coding {
         self.turned_dim().next_multiple_of(WORD)
     }
 
-    /// A bound on the length of what lies past the prefix, or is left out, of a vector of length ≤ `norm`.
+    /// A bound on the length of what lies past the prefix, or is left out, of a vector of length ≤ `norm` before it is turned.
     fn suffix(&self, turned: &[f32], norm: f64) -> f64 {
         if self.rest() == 0 {
             return self.turn.left_out(turned, norm, self.level) * self.trust;
         }
         let suffix = turned.get(self.prefix..).unwrap_or_default();
-        let (_, slack) = self.residual_slack(norm);
+        let (_, slack) = self.residual_slack(norm * self.norm_factor());
         kernels::dot_f64(self.level, suffix, suffix).sqrt() * self.norm_factor() + slack
     }
 
@@ -97,17 +103,22 @@ impl Coding {
         dim.next_multiple_of(WORD) + size_of::<Slot>() + size_of::<PanelBounds>() / PANEL + 2
     }
 
+    /// The length of a doc of this norm before it is turned, but for rounding.
+    fn length(&self, norm: f64) -> f64 {
+        match self.metric {
+            Metric::Cosine => 1.0,
+            Metric::Dot | Metric::Euclidean => norm,
+        }
+    }
+
     /// A bound on the length of a doc of this norm as it is coded.
     fn coded_norm(&self, norm: f64) -> f64 {
-        match self.metric {
-            Metric::Cosine => self.norm_factor(),
-            Metric::Dot | Metric::Euclidean => norm * self.norm_factor(),
-        }
+        self.length(norm) * self.norm_factor()
     }
 
     /// Takes norms to bounds of them, also of turned vectors.
     fn norm_factor(&self) -> f64 {
-        1.0 + 1e-12 + self.turn.product_error()
+        1.0 + 1e-12 + self.turn.stretch()
     }
 
     /// What float32 rounding adds to a residual, and what it multiplies it with.
@@ -257,6 +268,8 @@ struct SubBlock {
     norms: Vec<f64>,
     largest: Vec<f32>,
     suffixes: Vec<f64>,
+    /// What docs lost of their turned length by being coded before they were turned; none where they were not.
+    lost: Vec<f64>,
     order: Vec<u32>,
     codes: Vec<i8>,
 }
@@ -268,6 +281,19 @@ impl SubBlock {
         self.rows.extend(rows);
         self.values.clear();
         self.norms.clear();
+        self.suffixes.clear();
+        self.lost.clear();
+        if let Turn::Coded { axes } = &coding.turn {
+            self.read_coded(file, coding, axes);
+        } else {
+            self.read_whole(file, coding);
+        }
+        let vectors = self.values.chunks_exact(coding.turned_dim());
+        self.largest.clear();
+        self.largest.extend(vectors.map(|vector| kernels::largest_abs(coding.level, vector)));
+    }
+
+    fn read_whole(&mut self, file: &VectorFile, coding: &Coding) {
         for (index, &row) in self.rows.iter().enumerate() {
             let next = self.rows.get(index + 1).map_or(&[][..], |&next| file.row(next));
             let row = file.row(row);
@@ -279,11 +305,51 @@ impl SubBlock {
             std::mem::swap(&mut self.values, &mut self.turned);
         }
         let vectors = self.values.chunks_exact(coding.turned_dim());
-        self.largest.clear();
-        self.largest.extend(vectors.clone().map(|vector| kernels::largest_abs(coding.level, vector)));
-        self.suffixes.clear();
-        let suffix = |(vector, &norm): (&[f32], &f64)| coding.suffix(vector, coding.coded_norm(norm));
+        let suffix = |(vector, &norm): (&[f32], &f64)| coding.suffix(vector, coding.length(norm));
         self.suffixes.extend(vectors.zip(&self.norms).map(suffix));
+    }
+
+    /// Codes the rows, and turns the codes.
+    fn read_coded(&mut self, file: &VectorFile, coding: &Coding, axes: &CodedAxes) {
+        let (dim, whole_dim) = (coding.dim, coding.dim.next_multiple_of(WORD));
+        let mut turned = std::mem::take(&mut self.turned);
+        turned.resize(self.rows.len() * axes.count(), 0.0);
+        // Zeros past the last dimension.
+        self.codes.clear();
+        self.codes.resize(GROUP * whole_dim, 0);
+        let vector = |&row: &usize| file.row(row);
+        let mut next: Vec<&[f32]> = Vec::with_capacity(GROUP);
+        for (rows, turned) in self.rows.chunks(GROUP).zip(turned.chunks_mut(GROUP * axes.count())) {
+            let first = self.norms.len();
+            let mut members = [Member::default(); GROUP];
+            for ((row, member), codes) in
+                rows.iter().map(vector).zip(&mut members).zip(self.codes.chunks_exact_mut(whole_dim))
+            {
+                let norm = kernels::dot_f64(coding.level, row, row).sqrt();
+                self.norms.push(norm);
+                let values = match coding.metric {
+                    Metric::Cosine => {
+                        self.values.clear();
+                        append_as_coded(coding.metric, row, norm, &mut self.values);
+                        &self.values
+                    }
+                    Metric::Dot | Metric::Euclidean => row,
+                };
+                let largest = kernels::largest_abs(coding.level, values);
+                let (step, factor) = step_of(largest);
+                let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..dim]);
+                let squares = if largest <= LARGEST_CODED { squares } else { f32::INFINITY };
+                *member = Member { step, sums: kernels::code_sums(coding.level, codes) };
+                self.lost.push(coding.residual(squares, coding.coded_norm(norm)) * coding.norm_factor());
+            }
+            next.clear();
+            next.extend(self.rows[first + rows.len()..].iter().take(GROUP).map(vector));
+            axes.turn_codes((coding.level, coding.dot), &self.codes, &members[..rows.len()], &next, turned);
+            for ((row, member), &lost) in turned.chunks_exact(axes.count()).zip(members).zip(&self.lost[first..]) {
+                self.suffixes.push(axes.left_out_of_codes(row, member, lost, coding.level) * coding.trust);
+            }
+        }
+        self.turned = std::mem::replace(&mut self.values, turned);
     }
 
     fn code(
@@ -335,6 +401,8 @@ impl SubBlock {
         }
         let coded_dim = coding.coded_dim();
         let mut codes = std::mem::take(&mut self.codes);
+        // Zeros past the last dimension.
+        codes.clear();
         codes.resize(LINE_DOCS * coded_dim, 0);
         for (line, (docs, slots)) in docs.chunks(LINE_DOCS).zip(slots.chunks_mut(LINE_DOCS)).enumerate() {
             for (lane, ((&doc, slot), codes)) in
@@ -366,7 +434,7 @@ impl SubBlock {
         let norm = coding.coded_norm(self.norms[doc]);
         Slot {
             doc: self.rows[doc] as u32,
-            residual: (coding.residual(squares, norm) as f32).next_up(),
+            residual: ((coding.residual(squares, norm) + self.lost.get(doc).unwrap_or(&0.0)) as f32).next_up(),
             norm: (norm as f32).next_up(),
             suffix: if coding.rest() > 0 { 0.0 } else { (self.suffixes[doc] as f32).next_up() },
             offset: match coding.metric {
@@ -410,7 +478,7 @@ pub fn step_of(largest: f32) -> (f32, f32) {
 pub fn thread_bytes(dim: usize) -> u64 {
     // A sub-block with its copies, and the hits of a panel with a tile.
     let sub_block = SUB_BLOCK_BYTES.max(4 * PANEL * dim * 4) as u64;
-    5 * sub_block / 2 + (LINE_DOCS * dim + PANEL * 2048 * size_of::<Hit>()) as u64
+    5 * sub_block / 2 + ((LINE_DOCS + GROUP) * dim + PANEL * 2048 * size_of::<Hit>()) as u64
 }
 
 #[cfg(test)]

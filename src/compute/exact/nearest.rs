@@ -62,7 +62,7 @@ impl Nearest {
     /// Entries held at most: room for all that bounds cannot part as a rule, since scoring docs one by
     /// one, to make room, reads them from memory one by one.
     pub fn capacity_for(top_k: usize) -> usize {
-        top_k.saturating_mul(3).max(top_k.saturating_add(512))
+        top_k.saturating_mul(3).max(top_k.saturating_add(1024))
     }
 
     /// Bytes of an entry, and of the scored doc that may be made of it.

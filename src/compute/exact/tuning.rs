@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::engine::Shape;
 use super::int8::{Coding, append_as_coded, step_of};
-use super::turn::Turn;
+use super::scatter;
+use super::turn::{Leading, Turn};
 use crate::compute::error::Result;
 use crate::compute::kernels::int8::{Dot, WORD};
 use crate::compute::kernels::{self, Level};
@@ -15,7 +16,7 @@ use crate::job::Monitor;
 /// Docs of the sample, and its bytes at most.
 const SAMPLE_DOCS: usize = 2048;
 const SAMPLE_BYTES: usize = 16 << 20;
-const SAMPLE_QUERIES: usize = 32;
+const SAMPLE_QUERIES: usize = 16;
 /// Docs that a thread samples before it looks for others.
 const SAMPLED_TOGETHER: usize = 64;
 /// Eigenvectors of larger matrices take longer than they save, and nothing can interrupt them.
@@ -26,7 +27,9 @@ const ROTATION_GAIN: f64 = 0.85;
 /// 60 ns where the kernel does 200 of them a nanosecond; measured on a 2.5 GHz Cascade Lake).
 const HIT_PRODUCTS: f64 = 12_000.0;
 /// Float32 multiply-adds cost as much as this many of int8.
-const FLOAT_PRODUCTS: f64 = 5.0;
+const FLOAT_PRODUCTS: f64 = 4.0;
+/// And those of turning codes, with what it takes to code docs before.
+const CODED_PRODUCTS: f64 = 1.3;
 /// Principal axes are looked for when turning everything costs at most this part of the scan: finding them takes
 /// some 0.2 s.
 const TURNING_SHARE: f64 = 32.0;
@@ -42,19 +45,23 @@ const LEAST_LED: usize = 64;
 const MOST_LED: usize = 4096;
 const MOST_LEADING: usize = 256;
 /// Share of the products of whole codes that they may take, turning included.
-const LEADING_SHARE: f64 = 0.4;
+const LEADING_SHARE: f64 = 0.5;
 /// Docs that are coded to see what it loses: these means vary little.
 const CODED_DOCS: usize = 256;
-/// Docs that axes are made of.
-const AXES_DOCS: usize = 1024;
+/// Docs that axes are made of, for each of them.
+const AXIS_DOCS: usize = 3;
+/// Docs by which is judged how many pairs bounds let through.
+const PASSING_DOCS: usize = 1024;
 /// Share of the squares that leading axes may leave out; with more of it the bounds say nothing.
 const MOST_LEFT_OUT: f64 = 0.04;
 /// Products that beginning and ending a pair takes beside those of its dimensions.
 const BEGINNING: f64 = 20.0;
 /// What a pair costs that goes to float64, in such products.
-const SCORED_PRODUCTS: f64 = 30_000.0;
+const SCORED_PRODUCTS: f64 = 100_000.0;
 /// What coding loses of a vector whose values are spread, as a share of its length.
 const SPREAD_LOSS: f64 = 0.0085;
+/// How far coded axes are from orthonormal.
+const CODED_DEFECT: f64 = 0.01;
 /// Leading axes are taken when they seem to save at least this share.
 const LEADING_GAIN: f64 = 0.25;
 
@@ -71,6 +78,12 @@ pub struct Asked<'a> {
     pub expected: usize,
 }
 
+impl Asked<'_> {
+    fn dot(&self) -> Dot {
+        Dot::within(self.level)
+    }
+}
+
 /// Bytes that choosing takes at most.
 pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
     let sample = (sample_docs(dim).min(num_docs) * dim * 4) as u64;
@@ -81,7 +94,7 @@ pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
         Shape::Plain | Shape::Rotated => 0,
         Shape::Whole => 2 * sample,
         // The sample, also in float64 and turned; its moments, their eigenvectors and the check of them.
-        Shape::Auto | Shape::Prefix => 6 * sample + (axes * 60).max(led),
+        Shape::Auto | Shape::Prefix | Shape::Coded => 6 * sample + (axes * 60).max(led),
     }
 }
 
@@ -94,7 +107,7 @@ pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Codi
     let whole = Coding {
         metric: asked.metric,
         level: asked.level,
-        dot: Dot::within(asked.level),
+        dot: asked.dot(),
         dim,
         turn: Turn::None,
         prefix: dim.next_multiple_of(WORD),
@@ -110,9 +123,13 @@ pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Codi
     monitor.begin("sampling docs", "docs", sample_docs(dim).min(asked.num_docs) as u64);
     asked.docs.check_size()?;
     let sample = sample_of(asked, monitor)?;
+    if shape == Shape::Coded {
+        let axes = Leading::of(&sample, dim, (dim / 2).clamp(1, MOST_LEADING), f64::INFINITY, asked.level);
+        let turn = axes.and_then(|(axes, _)| axes.first_coded(axes.count(), asked.level, whole.dot));
+        return Ok(turn.map_or(whole.clone(), |turn| whole.along(turn)));
+    }
     if let Some(turn) = leading_of(asked, shape, &sample, monitor)? {
-        let prefix = turn.kept_dim(dim).next_multiple_of(WORD);
-        return Ok(Coding { turn, prefix, ..whole });
+        return Ok(whole.along(turn));
     }
     if let Some((turn, prefix)) = prefix_of(asked, shape, &sample, monitor)? {
         return Ok(Coding { turn, prefix, ..whole });
@@ -128,16 +145,19 @@ fn sample_docs(dim: usize) -> usize {
     SAMPLE_DOCS.min(SAMPLE_BYTES / (4 * dim)).max(1)
 }
 
-/// Docs from all over the file, as they will be coded.
+/// Docs from all over the file, as they will be coded, in an order that looks random.
 fn sample_of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Vec<f32>> {
     let dim = asked.docs.dim();
     let count = sample_docs(dim).min(asked.num_docs);
-    let row_of = |index: usize| (index as u128 * asked.num_docs as u128 / count as u128) as usize;
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    scatter(&mut order);
+    let row_of = |index: u32| (u128::from(index) * asked.num_docs as u128 / count as u128) as usize;
     let mut sample = vec![0.0; count * dim];
-    sample.par_chunks_mut(dim * SAMPLED_TOGETHER).enumerate().try_for_each(|(part, sampled)| -> Result<()> {
-        monitor.advance((sampled.len() / dim) as u64)?;
+    let parts = sample.par_chunks_mut(dim * SAMPLED_TOGETHER).zip(order.par_chunks(SAMPLED_TOGETHER));
+    parts.try_for_each(|(sampled, order)| -> Result<()> {
+        monitor.advance(order.len() as u64)?;
         let mut values = Vec::with_capacity(dim);
-        for (index, sampled) in (part * SAMPLED_TOGETHER..).zip(sampled.chunks_exact_mut(dim)) {
+        for (&index, sampled) in order.iter().zip(sampled.chunks_exact_mut(dim)) {
             let row = asked.docs.row(row_of(index));
             let norm = kernels::dot_f64(asked.level, row, row).sqrt();
             values.clear();
@@ -192,9 +212,12 @@ fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor
     if !wanted {
         return Ok(None);
     }
+    // In products of the kernel a pair and axis, for each way to turn vectors.
+    let vectors = (asked.num_docs as f64 + asked.expected as f64) * dim as f64 / pairs;
+    let by_codes = asked.dot().is_fast().then_some((Way::Coded, vectors * CODED_PRODUCTS));
+    let ways: Vec<(Way, f64)> = by_codes.into_iter().chain([(Way::Float32, vectors * FLOAT_PRODUCTS)]).collect();
     // Beyond this many, turning all vectors and scanning the codes cannot save what is wanted.
-    let turning = (asked.num_docs as f64 + asked.expected as f64) * dim as f64 * FLOAT_PRODUCTS / pairs;
-    let affordable = (dim as f64 * LEADING_SHARE / (1.0 + turning)) as usize;
+    let affordable = (dim as f64 * LEADING_SHARE / (1.0 + ways[0].1)) as usize;
     let most = match shape {
         Shape::Prefix => (dim / 2).min(MOST_LEADING),
         _ => affordable.min(MOST_LEADING) / WORD * WORD,
@@ -202,75 +225,105 @@ fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor
     if most < WORD {
         return Ok(None);
     }
-    let axes = &sample[..sample.len().min(AXES_DOCS * dim)];
-    let Some((all, _)) = Turn::leading(axes, dim, most, MOST_LEFT_OUT) else { return Ok(None) };
-    // No more axes than docs in the sample.
-    let most = all.kept_dim(dim);
+    let docs = &sample[..sample.len().min(AXIS_DOCS * most * dim)];
+    let Some((all, _)) = Leading::of(docs, dim, most, MOST_LEFT_OUT, asked.level) else { return Ok(None) };
     monitor.check()?;
+    // No more axes than docs in the sample.
     let step = (dim / 48).next_multiple_of(WORD).max(WORD);
-    let kept: Vec<usize> = (1..).map(|part| part * step).take_while(|kept| *kept <= most).collect();
-    let (passing, passing_whole) = passing(asked, &all, &kept, sample);
+    let kept: Vec<usize> = (1..).map(|part| part * step).take_while(|kept| *kept <= all.count()).collect();
+    let passing = Passing::of(asked, &all, &kept, &sample[..sample.len().min(PASSING_DOCS * dim)]);
     monitor.check()?;
     // In products of the kernel a pair.
     let cost = |dims: usize, passing: f64| dims as f64 + BEGINNING + passing * SCORED_PRODUCTS;
-    let costs = kept.iter().zip(passing).map(|(&kept, passing)| (cost(kept, passing) + turning * kept as f64, kept));
+    let costs = ways.iter().flat_map(|&(way, turning)| {
+        let shares = kept.iter().zip(passing.along(way));
+        shares.map(move |(&kept, &share)| (cost(kept, share) + turning * kept as f64, way, kept))
+    });
     let best = costs.min_by(|left, right| left.0.total_cmp(&right.0));
-    let pays = |price: f64| shape == Shape::Prefix || price < cost(dim, passing_whole) * (1.0 - LEADING_GAIN);
-    Ok(best.filter(|(price, _)| pays(*price)).and_then(|(_, kept)| all.first(kept)))
+    let pays = |price: f64| shape == Shape::Prefix || price < cost(dim, passing.whole) * (1.0 - LEADING_GAIN);
+    Ok(best.filter(|(price, ..)| pays(*price)).and_then(|(_, way, kept)| match way {
+        Way::Float32 => all.first(kept),
+        Way::Coded => all.first_coded(kept, asked.level, asked.dot()),
+    }))
 }
 
-/// The share of pairs that bounds let through, of sampled docs and queries: along the first `kept` of the axes of `all`, for
-/// each of these numbers, and with all dimensions.
-fn passing(asked: &Asked<'_>, all: &Turn, kept: &[usize], sample: &[f32]) -> (Vec<f64>, f64) {
-    let (dim, level) = (asked.docs.dim(), asked.level);
-    let queries = &asked.queries[..asked.queries.len().min(SAMPLE_QUERIES * dim)];
-    let (mut docs, mut turned) = (Vec::new(), Vec::new());
-    all.apply(sample, &mut docs);
-    all.apply(queries, &mut turned);
-    let (most, count) = (all.kept_dim(dim), sample.len() / dim);
-    let square = |vector: &[f32]| kernels::dot_f64(level, vector, vector);
-    let squares: Vec<f64> = sample.chunks_exact(dim).map(square).collect();
-    let largest = squares.iter().fold(0.0f64, |high, square| high.max(square.sqrt()));
-    let offset = |doc: usize| if asked.metric == Metric::Euclidean { squares[doc] / 2.0 } else { 0.0 };
-    // What is left of a vector after each number of axes.
-    let lefts = |turned: &[f32], square: f64| -> Vec<f64> {
-        let left = |&kept: &usize| (square - kernels::dot_f64(level, &turned[..kept], &turned[..kept])).max(0.0).sqrt();
-        kept.iter().map(left).collect()
-    };
-    let doc_lefts: Vec<Vec<f64>> =
-        docs.chunks_exact(most).zip(&squares).map(|(turned, &square)| lefts(turned, square)).collect();
-    // The k-th nearest of all docs, in the sample.
-    let rank = (asked.top_k * count / asked.num_docs).min(count - 1);
-    let coding_loss = 2.0 * residual_of(sample, dim, level);
-    let counts = queries.par_chunks_exact(dim).zip(turned.par_chunks_exact(most)).map(|(query, turned)| {
-        let query_square = square(query);
-        let query_lefts = lefts(turned, query_square);
-        let key = |doc: usize| kernels::dot_f64(level, query, &sample[doc * dim..(doc + 1) * dim]) - offset(doc);
-        let keys: Vec<f64> = (0..count).map(key).collect();
-        let mut sorted = keys.clone();
-        let (_, limit, _) = sorted.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
-        let (limit, norm) = (*limit, query_square.sqrt());
-        let whole = keys.iter().filter(|key| **key >= limit - coding_loss * norm).count();
-        let limit = limit - 2.0 * SPREAD_LOSS * norm * largest;
-        let mut passed = vec![0usize; kept.len()];
-        for (doc, (coordinates, doc_lefts)) in docs.chunks_exact(most).zip(&doc_lefts).enumerate() {
-            let (mut sum, mut start) = (-offset(doc), 0);
-            for (place, &kept) in kept.iter().enumerate() {
-                let products = turned[start..kept].iter().zip(&coordinates[start..kept]);
-                sum += f64::from(products.map(|(a, b)| a * b).sum::<f32>());
-                start = kept;
-                passed[place] += usize::from(sum + query_lefts[place] * doc_lefts[place] >= limit);
+/// How docs are turned along leading axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Float32,
+    /// By int8 codes of docs and axes.
+    Coded,
+}
+
+/// The share of pairs that bounds let through, of sampled docs and queries.
+struct Passing {
+    /// For each number of leading axes: turned in float32, and as codes.
+    along: [Vec<f64>; 2],
+    /// With all dimensions.
+    whole: f64,
+}
+
+impl Passing {
+    fn along(&self, way: Way) -> &[f64] {
+        &self.along[way as usize]
+    }
+
+    /// Along the first `kept` of the axes of `all`, for each of these numbers.
+    fn of(asked: &Asked<'_>, all: &Leading, kept: &[usize], sample: &[f32]) -> Self {
+        let (dim, level) = (asked.docs.dim(), asked.level);
+        let queries = &asked.queries[..asked.queries.len().min(SAMPLE_QUERIES * dim)];
+        let (docs, turned) = (all.apply(sample), all.apply(queries));
+        let (most, count) = (all.count(), sample.len() / dim);
+        let square = |vector: &[f32]| kernels::dot_f64(level, vector, vector);
+        let squares: Vec<f64> = sample.chunks_exact(dim).map(square).collect();
+        let largest = squares.iter().fold(0.0f64, |high, square| high.max(square.sqrt()));
+        let offset = |doc: usize| if asked.metric == Metric::Euclidean { squares[doc] / 2.0 } else { 0.0 };
+        // What is left of a vector after each number of axes.
+        let lefts = |turned: &[f32], square: f64| -> Vec<f64> {
+            let left =
+                |&kept: &usize| (square - kernels::dot_f64(level, &turned[..kept], &turned[..kept])).max(0.0).sqrt();
+            kept.iter().map(left).collect()
+        };
+        let doc_lefts: Vec<Vec<f64>> =
+            docs.chunks_exact(most).zip(&squares).map(|(turned, &square)| lefts(turned, square)).collect();
+        // The k-th nearest of all docs, in the sample.
+        let rank = (asked.top_k * count / asked.num_docs).min(count - 1);
+        let coding_loss = residual_of(sample, dim, level);
+        let counts = queries.par_chunks_exact(dim).zip(turned.par_chunks_exact(most)).map(|(query, turned)| {
+            let query_square = square(query);
+            let query_lefts = lefts(turned, query_square);
+            let key = |doc: usize| kernels::dot_f64(level, query, &sample[doc * dim..(doc + 1) * dim]) - offset(doc);
+            let keys: Vec<f64> = (0..count).map(key).collect();
+            let mut sorted = keys.clone();
+            let (_, limit, _) = sorted.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
+            let (limit, norm) = (*limit, query_square.sqrt());
+            let whole = keys.iter().filter(|key| **key >= limit - 2.0 * coding_loss * norm).count();
+            let limit = limit - 2.0 * SPREAD_LOSS * norm * largest;
+            let mut passed = [vec![0usize; kept.len()], vec![0usize; kept.len()]];
+            for (doc, (coordinates, doc_lefts)) in docs.chunks_exact(most).zip(&doc_lefts).enumerate() {
+                let (mut sum, mut start) = (-offset(doc), 0);
+                for (place, &kept) in kept.iter().enumerate() {
+                    sum += kernels::dot_f64(level, &turned[start..kept], &coordinates[start..kept]);
+                    start = kept;
+                    let (query_left, doc_left) = (query_lefts[place], doc_lefts[place]);
+                    let coded_left = (doc_left * doc_left + CODED_DEFECT * squares[doc]).sqrt() + coding_loss;
+                    for (way, loss) in [(Way::Float32, 0.0), (Way::Coded, coding_loss * norm)] {
+                        let left = if way == Way::Coded { coded_left } else { doc_left };
+                        passed[way as usize][place] += usize::from(sum + query_left * left + loss >= limit);
+                    }
+                }
             }
-        }
-        (passed, whole)
-    });
-    let nobody = || (vec![0usize; kept.len()], 0usize);
-    let (passed, whole) = counts.reduce(nobody, |(mut passed, whole), (others, other_whole)| {
-        passed.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
-        (passed, whole + other_whole)
-    });
-    let share = |passed: usize| passed as f64 / (queries.len() / dim * count).max(1) as f64;
-    (passed.into_iter().map(share).collect(), share(whole))
+            (passed, whole)
+        });
+        let nobody = || ([vec![0usize; kept.len()], vec![0usize; kept.len()]], 0usize);
+        let (passed, whole) = counts.reduce(nobody, |(mut passed, whole), (others, other_whole)| {
+            let sums = passed.iter_mut().flatten().zip(others.iter().flatten());
+            sums.for_each(|(sum, other)| *sum += other);
+            (passed, whole + other_whole)
+        });
+        let share = |passed: usize| passed as f64 / (queries.len() / dim * count).max(1) as f64;
+        Self { along: passed.map(|passed| passed.into_iter().map(share).collect()), whole: share(whole) }
+    }
 }
 
 /// The cheapest prefix, and what it costs as a share of scanning all dimensions.

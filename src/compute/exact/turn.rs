@@ -4,21 +4,22 @@
 //! [`Turn::Hadamard`] spreads outlier dimensions over all others: signs and a fast Walsh–Hadamard
 //! transform, twice, over blocks whose sizes are powers of two (dims are rarely one). It is orthogonal
 //! by construction. [`Turn::Principal`] puts the directions in which docs differ most first; how far
-//! its rounded matrix is from orthogonal is measured.
+//! its rounded matrix is from orthogonal is measured. [`Turn::Leading`] keeps the first of them alone and
+//! bounds what they leave out; [`Turn::Coded`] does so with axes whose components are int8 codes.
+
+mod coded;
+mod leading;
 
 use std::sync::Arc;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
-use rayon::prelude::*;
+
+pub use coded::{CodedAxes, Member};
+pub use leading::Leading;
 
 use crate::compute::kernels::{self, Level};
-use crate::compute::random::Random;
 
-/// Iterations towards the leading axes.
-const ITERATIONS: usize = 2;
-/// Axes that leave out so many times what they may are not made better.
-const HOPELESS: f64 = 3.0;
 const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
 
 /// What is done to docs and queries alike.
@@ -38,6 +39,10 @@ pub enum Turn {
     /// Coordinates along some axes only, spread among themselves.
     Leading {
         axes: Arc<Axes>,
+    },
+    /// The same by int8 products of codes of docs with codes of the axes.
+    Coded {
+        axes: Arc<CodedAxes>,
     },
 }
 
@@ -68,16 +73,17 @@ impl Axes {
         let defect = squares.sum::<f64>().sqrt() * 1.001 + 1e-9;
         (defect < 0.01).then_some(Self { dim, count, matrix, defect })
     }
+}
 
-    fn apply(&self, rows: &[f32], turned: &mut Vec<f32>) {
-        let (dim, count) = (self.dim, rows.len() / self.dim);
-        turned.resize(count * self.count, 0.0);
-        // A column is a vector: turned = P · rows.
-        let out = MatMut::from_column_major_slice_mut(turned.as_mut_slice(), self.count, count);
-        let matrix = MatRef::from_row_major_slice(&self.matrix, self.count, dim);
-        let rows = MatRef::from_column_major_slice(rows, dim, count);
-        matmul(out, Accum::Replace, matrix, rows, 1.0f32, Par::Seq);
-    }
+/// The products of `rows`, row-major, with every row of `matrix`, row-major, both of `dim`.
+fn project(matrix: &[f32], dim: usize, rows: &[f32], turned: &mut Vec<f32>) {
+    let (axes, count) = (matrix.len() / dim, rows.len() / dim);
+    turned.resize(count * axes, 0.0);
+    // A column is a vector: turned = P · rows.
+    let out = MatMut::from_column_major_slice_mut(turned.as_mut_slice(), axes, count);
+    let matrix = MatRef::from_row_major_slice(matrix, axes, dim);
+    let rows = MatRef::from_column_major_slice(rows, dim, count);
+    matmul(out, Accum::Replace, matrix, rows, 1.0f32, Par::Seq);
 }
 
 impl Turn {
@@ -96,72 +102,25 @@ impl Turn {
         Axes::new(matrix, dim).map(|axes| Self::Principal { axes: Arc::new(axes), spread_at: 0 })
     }
 
-    /// The leading `most` axes of `sample` at most, row-major, count × `dim`, and the share of the sample's squares that
-    /// they leave out. By orthogonal iteration from a random start (Halko, Martinsson, Tropp, "Finding structure with
-    /// randomness", 2011), so they are nearly the best ones, at a small part of the time; `None` where they cannot be found, or
-    /// leave out more than `allowed`.
-    pub fn leading(sample: &[f32], dim: usize, most: usize, allowed: f64) -> Option<(Self, f64)> {
-        let rows = sample.len() / dim;
-        let most = most.min(dim).min(rows);
-        let sample = MatRef::from_row_major_slice(sample, rows, dim);
-        let total: f64 = (0..rows).map(|row| f64::from(sample.row(row).squared_norm_l2())).sum();
-        let mut random = Random::new(0x6178_6573);
-        // Uniform numbers are as good a start as normal ones.
-        let mut span = Mat::from_fn(dim, most, |_, _| (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 1.0);
-        let left_out = |seen: &Mat<f32>| 1.0 - f64::from(seen.squared_norm_l2()) / total.max(f64::MIN_POSITIVE);
-        for iteration in 0..ITERATIONS {
-            let seen = multiply(sample, span.as_ref());
-            // The start is no basis; what comes of it is nearly the best already.
-            if iteration > 0 && left_out(&seen) > allowed * HOPELESS {
-                return None;
-            }
-            span = multiply(sample.transpose(), seen.as_ref()).qr().compute_thin_Q();
-        }
-        let seen = multiply(sample, span.as_ref());
-        let left_out = left_out(&seen);
-        if left_out.is_nan() || left_out > allowed {
-            return None;
-        }
-        let within = multiply(seen.transpose(), seen.as_ref());
-        // Along the axes that the span itself has; eigenvalues come in ascending order.
-        let eigen = within.self_adjoint_eigen(Side::Lower).ok()?;
-        let axes = multiply(span.as_ref(), eigen.U());
-        let matrix: Vec<f32> = (0..most)
-            .rev()
-            .flat_map(|axis| (0..dim).map(move |row| (axis, row)))
-            .map(|(axis, row)| axes[(row, axis)])
-            .collect();
-        Axes::new(matrix, dim).map(|axes| (Self::Leading { axes: Arc::new(axes) }, left_out.max(0.0)))
-    }
-
-    /// The first `count` of leading axes, spread among themselves; `None` for other turns.
-    pub fn first(&self, count: usize) -> Option<Self> {
-        let Self::Leading { axes } = self else { return None };
-        let dim = axes.dim;
-        let mut matrix = axes.matrix[..count.min(axes.count) * dim].to_vec();
-        let mut coordinates = vec![0.0; count.min(axes.count)];
-        for place in 0..dim {
-            let column = || matrix.iter().skip(place).step_by(dim);
-            coordinates.iter_mut().zip(column()).for_each(|(to, from)| *to = *from);
-            spread(&mut coordinates);
-            matrix.iter_mut().skip(place).step_by(dim).zip(&coordinates).for_each(|(to, from)| *to = *from);
-        }
-        Axes::new(matrix, dim).map(|axes| Self::Leading { axes: Arc::new(axes) })
-    }
-
     /// Dimensions of turned vectors of `dim`.
     pub fn kept_dim(&self, dim: usize) -> usize {
         match self {
             Self::Leading { axes } => axes.count,
+            Self::Coded { axes } => axes.count(),
             Self::None | Self::Hadamard { .. } | Self::Principal { .. } => dim,
         }
     }
 
-    /// A bound on the length of what the axes leave out of a vector of length ‖x‖ ≤ `norm`, from its turned values; 0 where
-    /// nothing is left out. With S = I − PᵀP a product loses qᵀSd, and xᵀSx = ‖x‖² − ‖Px‖²; the negative part of S,
-    /// which rounded axes have, is at most the defect.
+    /// A bound on the length of what the axes leave out of a vector of length ‖x‖ ≤ `norm` (by a share of 10⁻⁷ more at most), from
+    /// its turned values; 0 where nothing is left out. With S = I − PᵀP a product loses qᵀSd, and xᵀSx = ‖x‖² − ‖Px‖²; the
+    /// negative part of S, which rounded axes have, is at most the defect. Of coded axes: for queries; docs see
+    /// [`CodedAxes::left_out_of_codes`].
     pub fn left_out(&self, turned: &[f32], norm: f64, level: Level) -> f64 {
-        let Self::Leading { axes } = self else { return 0.0 };
+        let axes = match self {
+            Self::None | Self::Hadamard { .. } | Self::Principal { .. } => return 0.0,
+            Self::Coded { axes } => return axes.left_out(turned, norm, level),
+            Self::Leading { axes } => axes,
+        };
         let kept = (kernels::dot_f64(level, turned, turned).sqrt() * (1.0 - 1e-9) - self.error() * norm).max(0.0);
         let rest = norm * norm * (1.0 + 1e-6 + axes.defect) - kept * kept;
         rest.max(0.0).sqrt() * (1.0 + 1e-9)
@@ -183,10 +142,15 @@ impl Turn {
             Self::Leading { .. } => {
                 "vectors along the leading principal axes of a sample alone, what they leave out bounded by its length"
             }
+            Self::Coded { .. } => {
+                "vectors along the leading principal axes of a sample alone, found by int8 products, what they leave out \
+                 bounded by its length"
+            }
         }
     }
 
-    /// Turns `rows`, row-major, count × dim, into `turned`; `false` if there is nothing to do.
+    /// Turns `rows`, row-major, count × dim, into `turned`; `false` if there is nothing to do. Along coded axes: queries; docs are
+    /// turned by [`CodedAxes::turn_codes`].
     pub fn apply(&self, rows: &[f32], turned: &mut Vec<f32>) -> bool {
         match self {
             Self::None => return false,
@@ -195,10 +159,11 @@ impl Turn {
                 turned.extend_from_slice(rows);
                 turned.chunks_exact_mut(*dim).for_each(spread);
             }
-            Self::Leading { axes } => axes.apply(rows, turned),
+            Self::Leading { axes } => project(&axes.matrix, axes.dim, rows, turned),
+            Self::Coded { axes } => axes.turn_queries(rows, turned),
             Self::Principal { axes, spread_at } => {
                 let dim = axes.dim;
-                axes.apply(rows, turned);
+                project(&axes.matrix, dim, rows, turned);
                 if *spread_at > 0 {
                     for vector in turned.chunks_exact_mut(dim) {
                         let (first, others) = vector.split_at_mut((*spread_at).min(dim));
@@ -221,29 +186,25 @@ impl Turn {
                 let (terms, frobenius) = (axes.dim as f64, (axes.count as f64).sqrt());
                 1.01 * (terms * UNIT_F32 / (1.0 - terms * UNIT_F32) * frobenius + spread_error(axes.dim))
             }
+            Self::Coded { axes } => axes.error(),
         }
     }
 
     /// |Tq·Td − q·d| / (‖q‖‖d‖) at most, for the exact turn; for leading axes beside what they leave out.
     pub fn product_error(&self) -> f64 {
         match self {
-            Self::None | Self::Hadamard { .. } => 0.0,
+            Self::None | Self::Hadamard { .. } | Self::Coded { .. } => 0.0,
             Self::Principal { axes, .. } | Self::Leading { axes } => axes.defect,
         }
     }
-}
 
-/// left · right, on all cores; the same on any number of them.
-fn multiply(left: MatRef<'_, f32>, right: MatRef<'_, f32>) -> Mat<f32> {
-    const COLUMNS: usize = 32;
-    let (rows, columns) = (left.nrows(), right.ncols());
-    let mut product = vec![0.0f32; rows * columns];
-    product.par_chunks_mut((rows * COLUMNS).max(1)).enumerate().for_each(|(index, part)| {
-        let count = part.len() / rows;
-        let out = MatMut::from_column_major_slice_mut(part, rows, count);
-        matmul(out, Accum::Replace, left, right.subcols(index * COLUMNS, count), 1.0f32, Par::Seq);
-    });
-    MatRef::from_column_major_slice(&product, rows, columns).to_owned()
+    /// By what share of its length a vector gets longer at most, by the exact turn.
+    pub fn stretch(&self) -> f64 {
+        match self {
+            Self::Coded { axes } => axes.stretch(),
+            _ => self.product_error(),
+        }
+    }
 }
 
 /// What spreading `dim` values rounds, as a share of their norm: each stage and each scaling rounds every

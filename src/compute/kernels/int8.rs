@@ -6,6 +6,9 @@
 //! dimensions (a *word*) at a time: word by word, 48 × 4 bytes. Queries come in groups of eight:
 //! word by word, 8 × 4 bytes. Eight queries and 48 docs fill 24 of the 32 AVX-512 registers.
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 /// Docs in a panel.
 pub const PANEL: usize = 48;
 /// Queries in a group.
@@ -158,18 +161,62 @@ fn scalar_hits(panel: &[u8], queries: QueryCodes<'_>, hits: &mut Vec<Hit>) {
     let groups = queries.codes.chunks_exact(queries.stride * GROUP_WORD);
     for (group, (codes, thresholds)) in groups.zip(queries.thresholds.as_chunks::<GROUP>().0).enumerate() {
         for (query, &threshold) in thresholds.iter().enumerate() {
-            let mut sums = [0i32; PANEL];
-            for (docs, codes) in panel.as_chunks::<PANEL_WORD>().0.iter().zip(codes.as_chunks::<GROUP_WORD>().0) {
-                let word: [i32; WORD] = std::array::from_fn(|byte| i32::from(codes[query * WORD + byte]));
-                for (sum, doc) in sums.iter_mut().zip(docs.as_chunks::<WORD>().0) {
-                    *sum += (0..WORD).map(|byte| i32::from(doc[byte]) * word[byte]).sum::<i32>();
-                }
-            }
+            let words = codes.as_chunks::<GROUP_WORD>().0.iter();
+            let sums = scalar_sums(panel, words.map(|words| &words.as_chunks::<WORD>().0[query]));
             let query = (group * GROUP + query) as u32;
             let above = sums.iter().zip(0..).filter(|&(&sum, _)| sum > threshold);
             hits.extend(above.map(|(&sum, doc)| Hit { query, doc, sum }));
         }
     }
+}
+
+/// Sums of a panel with a vector, given word by word.
+#[inline(always)]
+fn scalar_sums<'a>(panel: &[u8], words: impl Iterator<Item = &'a [i8; WORD]>) -> [i32; PANEL] {
+    let mut sums = [0i32; PANEL];
+    for (docs, word) in panel.as_chunks::<PANEL_WORD>().0.iter().zip(words) {
+        let word = word.map(i32::from);
+        for (sum, doc) in sums.iter_mut().zip(docs.as_chunks::<WORD>().0) {
+            *sum += (0..WORD).map(|byte| i32::from(doc[byte]) * word[byte]).sum::<i32>();
+        }
+    }
+    sums
+}
+
+/// Σ (code of the panel + 128) · code of the row, of each of eight rows with each of a panel's 48.
+///
+/// `rows`: row-major, 8 × as many whole words as `panel` has, at most 16,384, so that sums stay below 2³¹. `sums`: overwritten.
+/// Meanwhile the vectors `next` are asked for, four bytes a dimension.
+pub fn tile_sums(dot: Dot, panel: &[u8], rows: &[i8], next: &[&[f32]], sums: &mut [[i32; PANEL]; GROUP]) {
+    let words = panel.len() / PANEL_WORD;
+    assert!(panel.len() == words * PANEL_WORD && rows.len() == words * GROUP_WORD && words <= 16_384);
+    #[cfg(target_arch = "x86_64")]
+    match dot {
+        // SAFETY: the features are there.
+        Dot::Avx512Vnni if dot.is_here() => return unsafe { x86::tile_sums_avx512_vnni(panel, rows, next, sums) },
+        // SAFETY: as above.
+        Dot::AvxVnni if dot.is_here() => return unsafe { x86::tile_sums_avx_vnni(panel, rows, sums) },
+        // SAFETY: as above.
+        Dot::Avx2 if dot.is_here() => return unsafe { x86::tile_sums_avx2(panel, rows, sums) },
+        _ => {}
+    }
+    #[cfg(target_arch = "aarch64")]
+    if dot == Dot::Neon && dot.is_here() {
+        #[target_feature(enable = "neon,i8mm")]
+        fn neon(panel: &[u8], rows: &[i8], sums: &mut [[i32; PANEL]; GROUP]) {
+            scalar_tile_sums(panel, rows, sums);
+        }
+        // SAFETY: the feature is there.
+        return unsafe { neon(panel, rows, sums) };
+    }
+    let _ = (dot, next);
+    scalar_tile_sums(panel, rows, sums);
+}
+
+#[inline(always)]
+fn scalar_tile_sums(panel: &[u8], rows: &[i8], sums: &mut [[i32; PANEL]; GROUP]) {
+    let rows = rows.chunks_exact((rows.len() / GROUP).max(1));
+    sums.iter_mut().zip(rows).for_each(|(sums, row)| *sums = scalar_sums(panel, row.as_chunks().0.iter()));
 }
 
 /// Multiply-adds of one round of [`peak_round`]; 0 where no level here is fast.
@@ -217,220 +264,6 @@ fn scalar_row_dot(left: &[u8], right: &[i8]) -> i32 {
     left.iter().zip(right).map(|(&a, &b)| (i32::from(a) - BIAS) * i32::from(b)).sum()
 }
 
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::{
-        __m256i, __m512i, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm256_castsi256_ps, _mm256_cmpgt_epi32,
-        _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32, _mm256_setzero_si256,
-        _mm256_storeu_si256, _mm512_cmpgt_epi32_mask, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_max_epi32,
-        _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
-    };
-
-    use super::{BIAS, GROUP, GROUP_WORD, Hit, PANEL, PANEL_WORD, QueryCodes, WORD};
-
-    /// Vectors of a panel.
-    const WIDE: usize = PANEL / 16;
-    /// How far ahead queries are asked for, in words.
-    const AHEAD: usize = 24;
-
-    /// Parts of the panel that comes next, one for every group, in whole lines.
-    fn share_of(next: &[u8], groups: usize) -> std::slice::Chunks<'_, u8> {
-        next.chunks((next.len() / groups.max(1)).next_multiple_of(64).max(64))
-    }
-
-    fn prefetch(part: Option<&[u8]>) {
-        for line in part.into_iter().flat_map(|part| part.chunks(64)) {
-            // SAFETY: a prefetch touches nothing, and the address lies in a slice.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    pub fn avx512_vnni(panel: &[u8], next: &[u8], queries: QueryCodes<'_>, hits: &mut Vec<Hit>) {
-        let groups = queries.codes.chunks_exact(queries.stride * GROUP_WORD);
-        let mut next = share_of(next, groups.len());
-        let mut stored = [0i32; PANEL];
-        for (group, (codes, thresholds)) in groups.zip(queries.thresholds.as_chunks::<GROUP>().0).enumerate() {
-            prefetch(next.next());
-            let sums = tile(panel, codes);
-            for (query, (sums, &threshold)) in sums.iter().zip(thresholds).enumerate() {
-                let threshold = _mm512_set1_epi32(threshold);
-                let highest = _mm512_max_epi32(_mm512_max_epi32(sums[0], sums[1]), sums[2]);
-                if _mm512_cmpgt_epi32_mask(highest, threshold) == 0 {
-                    continue;
-                }
-                let mut above = 0u64;
-                for (vector, (&values, lanes)) in sums.iter().zip(stored.as_chunks_mut::<16>().0).enumerate() {
-                    above |= u64::from(_mm512_cmpgt_epi32_mask(values, threshold)) << (16 * vector);
-                    // SAFETY: `lanes` has room for a vector.
-                    unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), values) };
-                }
-                let query = (group * GROUP + query) as u32;
-                while above != 0 {
-                    let doc = above.trailing_zeros();
-                    above &= above - 1;
-                    hits.push(Hit { query, doc, sum: stored[doc as usize % PANEL] });
-                }
-            }
-        }
-    }
-
-    /// Sums of a panel with a group of queries, in 24 registers.
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    #[inline]
-    fn tile(panel: &[u8], codes: &[i8]) -> [[__m512i; WIDE]; GROUP] {
-        let words = panel.len() / PANEL_WORD;
-        assert!(words * GROUP_WORD <= codes.len());
-        let mut sums = [[_mm512_setzero_si512(); WIDE]; GROUP];
-        for word in 0..words {
-            // SAFETY: `word` is a word of the panel and of the group, as asserted.
-            unsafe {
-                let docs = panel.as_ptr().add(word * PANEL_WORD);
-                let query = codes.as_ptr().add(word * GROUP_WORD).cast::<i32>();
-                // A hint that may pass the end; nothing is read.
-                _mm_prefetch::<_MM_HINT_T0>(query.wrapping_add(AHEAD * GROUP).cast());
-                let docs: [__m512i; WIDE] =
-                    std::array::from_fn(|vector| _mm512_loadu_si512(docs.add(vector * 64).cast()));
-                for (index, sums) in sums.iter_mut().enumerate() {
-                    let code = _mm512_set1_epi32(query.add(index).read_unaligned());
-                    for (sum, &docs) in sums.iter_mut().zip(&docs) {
-                        *sum = _mm512_dpbusd_epi32(*sum, docs, code);
-                    }
-                }
-            }
-        }
-        sums
-    }
-
-    /// Docs and queries whose sums fill the sixteen registers of 256 bits.
-    const NARROW: usize = 3;
-    const HALF: usize = GROUP / 2;
-
-    #[target_feature(enable = "avx2,avxvnni")]
-    pub fn avx_vnni(panel: &[u8], next: &[u8], queries: QueryCodes<'_>, hits: &mut Vec<Hit>) {
-        let groups = queries.codes.chunks_exact(queries.stride * GROUP_WORD);
-        let mut next = share_of(next, groups.len());
-        for (group, (codes, thresholds)) in groups.zip(queries.thresholds.as_chunks::<GROUP>().0).enumerate() {
-            prefetch(next.next());
-            for half in 0..GROUP / HALF {
-                let mut sums = [[0i32; PANEL]; HALF];
-                let mut any = 0;
-                for part in 0..PANEL / (NARROW * 8) {
-                    let narrow = narrow_tile(panel, codes, part, half);
-                    for (query, (narrow, sums)) in narrow.iter().zip(&mut sums).enumerate() {
-                        let threshold = _mm256_set1_epi32(thresholds[half * HALF + query]);
-                        let lanes = sums[part * NARROW * 8..].as_chunks_mut::<8>().0;
-                        for (&values, lanes) in narrow.iter().zip(lanes) {
-                            any |= _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, threshold)));
-                            // SAFETY: `lanes` has room for a vector.
-                            unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), values) };
-                        }
-                    }
-                }
-                if any == 0 {
-                    continue;
-                }
-                for (query, sums) in sums.iter().enumerate() {
-                    let threshold = thresholds[half * HALF + query];
-                    let query = (group * GROUP + half * HALF + query) as u32;
-                    let above = sums.iter().zip(0..).filter(|&(&sum, _)| sum > threshold);
-                    hits.extend(above.map(|(&sum, doc)| Hit { query, doc, sum }));
-                }
-            }
-        }
-    }
-
-    /// Sums of half a panel with half a group.
-    #[target_feature(enable = "avx2,avxvnni")]
-    #[inline]
-    fn narrow_tile(panel: &[u8], codes: &[i8], part: usize, half: usize) -> [[__m256i; NARROW]; HALF] {
-        let words = panel.len() / PANEL_WORD;
-        assert!(words * GROUP_WORD <= codes.len() && part < PANEL / (NARROW * 8) && half < GROUP / HALF);
-        let mut sums = [[_mm256_setzero_si256(); NARROW]; HALF];
-        for word in 0..words {
-            // SAFETY: `word` is a word of the panel and of the group, and the parts lie in them.
-            unsafe {
-                let docs = panel.as_ptr().add(word * PANEL_WORD + part * NARROW * 32);
-                let query = codes.as_ptr().add(word * GROUP_WORD + half * HALF * WORD).cast::<i32>();
-                let docs: [__m256i; NARROW] =
-                    std::array::from_fn(|vector| _mm256_loadu_si256(docs.add(vector * 32).cast()));
-                for (index, sums) in sums.iter_mut().enumerate() {
-                    let code = _mm256_set1_epi32(query.add(index).read_unaligned());
-                    for (sum, &docs) in sums.iter_mut().zip(&docs) {
-                        *sum = _mm256_dpbusd_avx_epi32(*sum, docs, code);
-                    }
-                }
-            }
-        }
-        sums
-    }
-
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    pub fn peak_avx512_vnni(rounds: usize) -> i32 {
-        let mut sums = [_mm512_setzero_si512(); 24];
-        // Values that the compiler cannot know, so that nothing is computed beforehand.
-        let docs = _mm512_set1_epi8(std::hint::black_box(3));
-        let code = _mm512_set1_epi8(std::hint::black_box(1));
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                *sum = _mm512_dpbusd_epi32(*sum, docs, code);
-            }
-            // Otherwise the rounds could be folded into one.
-            std::hint::black_box(());
-        }
-        sums.into_iter().map(|sum| _mm512_reduce_add_epi32(sum)).fold(0, i32::wrapping_add)
-    }
-
-    #[target_feature(enable = "avx2,avxvnni")]
-    pub fn peak_avx_vnni(rounds: usize) -> i32 {
-        let mut sums = [_mm256_setzero_si256(); 12];
-        let docs = _mm256_set1_epi32(std::hint::black_box(0x0303_0303));
-        let code = _mm256_set1_epi32(std::hint::black_box(0x0101_0101));
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                *sum = _mm256_dpbusd_avx_epi32(*sum, docs, code);
-            }
-            std::hint::black_box(());
-        }
-        let mut lanes = [0i32; 8];
-        let mut total = 0i32;
-        for sum in sums {
-            // SAFETY: `lanes` has room for a vector.
-            unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
-            total = lanes.iter().fold(total, |total, &lane| total.wrapping_add(lane));
-        }
-        total
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub fn avx2(panel: &[u8], queries: QueryCodes<'_>, hits: &mut Vec<Hit>) {
-        super::scalar_hits(panel, queries, hits);
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub fn row_dot_avx2(left: &[u8], right: &[i8]) -> i32 {
-        super::scalar_row_dot(left, right)
-    }
-
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    pub fn row_dot_avx512_vnni(left: &[u8], right: &[i8]) -> i32 {
-        let (left_blocks, left_rest) = left.as_chunks::<64>();
-        let (right_blocks, right_rest) = right.as_chunks::<64>();
-        let (mut sum, mut bias) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-        for (left, right) in left_blocks.iter().zip(right_blocks) {
-            // SAFETY: both are vectors.
-            unsafe {
-                let right = _mm512_loadu_si512(right.as_ptr().cast());
-                sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(left.as_ptr().cast()), right);
-                // The bias as an unsigned byte is 128.
-                bias = _mm512_dpbusd_epi32(bias, _mm512_set1_epi8(BIAS as i8), right);
-            }
-        }
-        let whole = _mm512_reduce_add_epi32(sum).wrapping_sub(_mm512_reduce_add_epi32(bias));
-        whole + super::scalar_row_dot(left_rest, right_rest)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -469,10 +302,20 @@ mod tests {
                     }
                 }
             }
+            // The first group, row by row.
+            let rows: Vec<i8> = (0..GROUP)
+                .flat_map(|query| (0..words).map(move |word| word * GROUP_WORD + query * WORD))
+                .flat_map(|at| codes[at..at + WORD].iter().copied())
+                .collect();
+            let naive_sums: [[i32; PANEL]; GROUP] =
+                std::array::from_fn(|query| std::array::from_fn(|doc| sum(&panel, words, &codes, stride, doc, query)));
             for dot in Dot::available() {
                 let mut hits = Vec::new();
                 panel_hits(dot, &panel, &panel[words / 2..], queries, &mut hits);
                 prop_assert_eq!(&hits, &naive, "{}", dot.name());
+                let mut sums = [[7; PANEL]; GROUP];
+                tile_sums(dot, &panel, &rows, &[&[0.5; 3], &[], &[0.5; 170]], &mut sums);
+                prop_assert_eq!(&sums, &naive_sums, "{}", dot.name());
             }
         }
 
@@ -504,6 +347,9 @@ mod tests {
             );
             assert_eq!(hits.len(), PANEL * GROUP);
             assert!(hits.iter().all(|hit| hit.sum == 255 * 127 * 65_536));
+            let mut sums = [[0; PANEL]; GROUP];
+            tile_sums(dot, &panel, &codes, &[], &mut sums);
+            assert_eq!(sums, [[255 * 127 * 65_536; PANEL]; GROUP]);
             assert_eq!(row_dot(dot, &vec![255; 65_536], &vec![127; 65_536]), 127 * 127 * 65_536);
         }
     }

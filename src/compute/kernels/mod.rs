@@ -192,6 +192,18 @@ kernel! {
     quantise(values: &[f32], factor: f32, step: f32, codes: &mut [i8]) -> f32
 }
 
+kernel! {
+    /// Σ code and Σ code², at most 65,536 of them.
+    code_sums(codes: &[i8]) -> [i32; 2]
+}
+
+kernel! {
+    /// Values that sums of int8 products stand for: (sum − bias) · (steps[i] · step), rounded three times.
+    ///
+    /// `sums`, `steps`, `values`: equal lengths. `values`: overwritten.
+    values_of_sums(sums: &[i32], bias: i32, steps: &[f32], step: f32, values: &mut [f32])
+}
+
 /// What the bound of int8 sums needs of a panel of docs, see [`int8_thresholds`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PanelBounds {
@@ -282,6 +294,14 @@ pub fn prefetch<T>(values: &[T]) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = values;
+}
+
+/// As [`prefetch`], of one line and no nearer than the second cache.
+#[cfg(target_arch = "x86_64")]
+fn prefetch_far(line: &[f32; 16]) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    // SAFETY: a prefetch touches nothing, and the address lies in an array.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
 }
 
 /// Finds the (query, doc) pairs of a tile whose float32 key is not below the query's threshold (NaN is

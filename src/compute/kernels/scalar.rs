@@ -209,6 +209,25 @@ pub fn quantise(values: &[f32], factor: f32, step: f32, codes: &mut [i8]) -> f32
     lanes.iter().sum()
 }
 
+#[inline(always)]
+pub fn code_sums(codes: &[i8]) -> [i32; 2] {
+    let (mut sum, mut squares) = (0, 0);
+    for &code in codes {
+        let code = i32::from(code);
+        sum += code;
+        squares += code * code;
+    }
+    [sum, squares]
+}
+
+#[inline(always)]
+pub fn values_of_sums(sums: &[i32], bias: i32, steps: &[f32], step: f32, values: &mut [f32]) {
+    assert!(sums.len() == values.len() && steps.len() == values.len(), "a step and a value a sum");
+    for ((value, &sum), &unit) in values.iter_mut().zip(sums).zip(steps) {
+        *value = (sum - bias) as f32 * (unit * step);
+    }
+}
+
 /// As the kernel of this name; indices begin at `first`.
 pub fn within_limits(distances: &[u32], limits: &[u32], own_limit: u32, first: u32, hits: &mut Vec<u32>) {
     let near = distances.iter().zip(limits).zip(first..).filter(|((d, limit), _)| **d <= own_limit.max(**limit));

@@ -56,7 +56,8 @@ impl CodedQueries {
         let mut codes = vec![0i8; coded_dim];
         let turned_dim = coding.turned_dim();
         for (index, (query, values)) in queries.chunks_exact(dim).zip(values.chunks_exact(turned_dim)).enumerate() {
-            let norm = kernels::dot_f64(coding.level, query, query).sqrt() * coding.norm_factor();
+            let length = kernels::dot_f64(coding.level, query, query).sqrt();
+            let norm = length * coding.norm_factor();
             let largest = kernels::largest_abs(coding.level, values);
             let (step, factor) = step_of(largest);
             let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..turned_dim]);
@@ -67,7 +68,7 @@ impl CodedQueries {
             coded.sizes[index] = f64::from(step) * (sum_of(|code| code * code) as f64).sqrt() * coding.norm_factor();
             coded.residuals[index] =
                 if largest <= LARGEST_CODED { coding.residual(squares, norm) } else { f64::INFINITY };
-            coded.suffixes[index] = coding.suffix(values, norm);
+            coded.suffixes[index] = coding.suffix(values, length);
             coded.norms[index] = norm;
             coded.biases[index] = f64::from(BIAS) * prefix_sum as f64;
             coded.limits[index] = f64::NEG_INFINITY;
@@ -340,7 +341,7 @@ impl Pass<'_> {
 mod tests {
     use super::*;
     use crate::compute::exact::nearest::decide_all;
-    use crate::compute::exact::turn::Turn;
+    use crate::compute::exact::turn::{Leading, Turn};
     use crate::compute::kernels::Level;
     use crate::compute::kernels::int8::Dot;
     use crate::compute::kernels::scalar::dot_f64;
@@ -372,11 +373,17 @@ mod tests {
 
     /// The nearest doc of `query` by codes of turned vectors whose bounds are multiplied by `trust`.
     fn nearest(file: &VectorFile, query: &[f32], turn: Turn, trust: f64) -> u32 {
-        let dim = file.dim();
         let level = Level::detected();
-        let dot = Dot::within(level);
-        let prefix = turn.kept_dim(dim);
-        let coding = Coding { metric: Metric::Dot, level, dot, dim, turn, prefix, trust };
+        let coding = Coding {
+            metric: Metric::Dot,
+            level,
+            dot: Dot::within(level),
+            dim: file.dim(),
+            turn: Turn::None,
+            prefix: 0,
+            trust,
+        };
+        let coding = coding.along(turn);
         let docs = CodedDocs::new(file, 0..file.rows(), &coding, |_| Ok(())).expect("coded");
         // Asked often enough that the likely docs are scored first, so that bounds decide about the others.
         let queries = query.repeat(8);
@@ -420,6 +427,11 @@ mod tests {
             40,
             "a bound of a third loses the nearest doc, and this test sees it"
         );
+        // The same error, of docs that are turned after they were coded.
+        let (all, _) = Leading::of(&docs, dim, dim, f64::INFINITY, Level::detected()).expect("axes");
+        let coded = all.first_coded(dim, Level::detected(), Dot::within(Level::detected())).expect("codes of axes");
+        assert_eq!(nearest(&file, &query, coded.clone(), 1.0), 40);
+        assert_ne!(nearest(&file, &query, coded, 0.1), 40, "a bound of a tenth loses it, and this test sees it");
     }
 
     /// All docs but one lie along eight axes, and the query has most of its length along the ninth, as that one.
@@ -432,12 +444,16 @@ mod tests {
         docs[40 * dim..41 * dim].fill(0.0);
         docs[40 * dim + 60] = 0.8;
         let (_folder, file) = file_of(&docs, dim);
-        let (all, left_out) = Turn::leading(&docs, dim, 16, 0.5).expect("axes");
+        let (all, left_out) = Leading::of(&docs, dim, 16, 0.5, Level::detected()).expect("axes");
         assert!(left_out < 0.01);
-        let turn = all.first(8).expect("leading axes");
+        let coded = all.first_coded(8, Level::detected(), Dot::within(Level::detected()));
+        let turns = [all.first(8).expect("leading axes"), coded.expect("codes of leading axes")];
         let mut query: Vec<f32> = (0..dim).map(|place| if place < 8 { value() / 3.0 } else { 0.0 }).collect();
         query[60] = 1.0;
-        assert_eq!(nearest(&file, &query, turn.clone(), 1.0), 40);
-        assert_ne!(nearest(&file, &query, turn, 0.3), 40, "a tighter bound loses it, and this test sees it");
+        for turn in turns {
+            assert_eq!(nearest(&file, &query, turn.clone(), 1.0), 40, "{}", turn.name());
+            let message = format!("a tighter bound loses it, and this test sees it: {}", turn.name());
+            assert_ne!(nearest(&file, &query, turn, 0.3), 40, "{message}");
+        }
     }
 }
