@@ -162,17 +162,24 @@ impl EngineSize {
         let docs_kept = all_docs + working <= budget / 4 * 3;
         let docs = if docs_kept { all_docs } else { (budget / 2).saturating_sub(working).max(64 * doc_bytes) };
         let block_docs = if docs_kept { num_docs } else { ((docs / doc_bytes * 20 / 21) as usize).clamp(1, num_docs) };
+        let capacity = Self::capacity(docs_kept, top_k);
         let needs = |pass: usize| {
-            let entries = (Nearest::capacity_for(top_k) * Nearest::ENTRY_BYTES) as u64;
+            let entries = (capacity * Nearest::ENTRY_BYTES) as u64;
             let query = 2 * dim as u64 * 4 + dim as u64 + 160 + entries;
             let tile = coded_tile_queries(dim, pass).min(pass);
-            let together = scoring_bytes(pass, tile, Nearest::capacity_for(top_k));
+            let together = scoring_bytes(pass, tile, capacity);
             docs + working + together + pass as u64 * query + results_bytes(pass as u64, top_k as u64)
         };
         // Every pass over docs that are not kept reads them all again: few large ones are better.
         let most = if docs_kept { PASS_QUERIES } else { MOST_PASS_QUERIES }.min(queries.max(1));
         let (pass_queries, bytes) = largest_pass(most, budget, needs)?;
         Ok(Self { filter: Filter::Int8(shape), pass_queries, docs_kept, queries, block_docs, bytes })
+    }
+
+    /// Docs of a query that are held at most. Where docs are not kept, more queries in a pass are worth more than room for
+    /// these.
+    fn capacity(docs_kept: bool, top_k: usize) -> usize {
+        if docs_kept { Nearest::roomy_capacity_for(top_k) } else { Nearest::capacity_for(top_k) }
     }
 }
 
@@ -353,11 +360,12 @@ impl<'a> Engine<'a> {
         let dim = self.docs.dim();
         let query_count = queries.len() / dim;
         let tile_queries = coded_tile_queries(dim, query_count);
+        let nearest = Nearest::new(self.top_k, EngineSize::capacity(self.size.docs_kept, self.top_k));
         let mut tiles: Vec<Tile<'_>> = queries
             .par_chunks(tile_queries * dim)
             .map(|tile| {
                 monitor.check()?;
-                Ok(Tile::new(tile, coding, self.top_k))
+                Ok(Tile::new(tile, coding, &nearest))
             })
             .collect::<Result<_>>()?;
         let scorers: Vec<ExactScorer<'_>> = queries.par_chunks(dim).map(|query| self.scorer(query)).collect();

@@ -294,7 +294,8 @@ impl<'a> Tile<'a> {
                 codes[at..at + WORD].copy_from_slice(bytes);
             }
         }
-        Self { engine, queries, codes, residuals, nearest: vec![Nearest::new(engine.top_k); count] }
+        let nearest = Nearest::new(engine.top_k, Nearest::capacity_for(engine.top_k));
+        Self { engine, queries, codes, residuals, nearest: vec![nearest; count] }
     }
 
     fn query(&self, index: usize) -> L1<'a> {

@@ -38,6 +38,8 @@ impl Entry {
 #[derive(Debug, Clone)]
 pub struct Nearest {
     top_k: usize,
+    /// Entries at most.
+    capacity: usize,
     floor: f32,
     guess: f32,
     /// Not scored yet.
@@ -62,15 +64,21 @@ impl Nearest {
     /// Entries held at most: room for all that bounds cannot part as a rule, since scoring docs one by
     /// one, to make room, reads them from memory one by one.
     pub fn capacity_for(top_k: usize) -> usize {
+        top_k.saturating_mul(3).max(top_k.saturating_add(512))
+    }
+
+    /// The same where memory is not scarce: so many are left of 100,000 docs that have nothing in common.
+    pub fn roomy_capacity_for(top_k: usize) -> usize {
         top_k.saturating_mul(3).max(top_k.saturating_add(1024))
     }
 
     /// Bytes of an entry, and of the scored doc that may be made of it.
     pub const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<u128>();
 
-    pub fn new(top_k: usize) -> Self {
+    /// `capacity`: as [`Self::capacity_for`].
+    pub fn new(top_k: usize, capacity: usize) -> Self {
         let (floor, guess) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
-        Self { top_k, floor, guess, entries: Vec::new(), scored: Vec::new() }
+        Self { top_k, capacity, floor, guess, entries: Vec::new(), scored: Vec::new() }
     }
 
     /// Keys that cannot reach this need not be pushed.
@@ -85,7 +93,7 @@ impl Nearest {
         }
         let Candidate { low, high, doc } = candidate;
         self.entries.push(Entry { low, high, doc });
-        let capacity = Self::capacity_for(self.top_k);
+        let capacity = self.capacity;
         if self.entries.len() < capacity {
             return 0;
         }
@@ -120,19 +128,17 @@ impl Nearest {
     }
 
     /// Guesses that the k-th nearest of all docs is at least as near as what is now the nearest but
-    /// `rank`; nothing when fewer are known.
-    pub fn raise_guess(&mut self, rank: usize, scorer: &impl Scorer) {
+    /// `rank`; nothing when fewer are known. `keys`: room for all of them.
+    pub fn raise_guess(&mut self, rank: usize, scorer: &impl Scorer, keys: &mut Vec<i32>) {
         if rank >= self.entries.len() + self.scored.len() {
             return;
         }
-        let guess = if self.scored.is_empty() {
-            let (_, guess, _) = self.entries.select_nth_unstable_by(rank, Entry::by_middle);
-            guess.middle()
-        } else {
-            let scored = self.scored.iter().map(|&place| scorer.key(scorer.metric().score_at(place)) as f32);
-            let mut keys: Vec<f32> = scored.chain(self.entries.iter().map(Entry::middle)).collect();
-            *keys.select_nth_unstable_by(rank, |left, right| right.total_cmp(left)).1
-        };
+        let scored = self.scored.iter().map(|&place| scorer.key(scorer.metric().score_at(place)) as f32);
+        // Whole numbers in the order of the keys, which are parted without branches.
+        keys.clear();
+        keys.extend(scored.chain(self.entries.iter().map(Entry::middle)).map(rank_of));
+        let (_, &mut guess, _) = keys.select_nth_unstable(rank);
+        let guess = key_of(guess);
         if guess.is_finite() {
             self.guess = self.guess.max(guess);
             // Short lists are looked through quickly the next time, and stay near.
@@ -217,6 +223,20 @@ impl Nearest {
     }
 }
 
+/// Larger keys come first, as by [`f32::total_cmp`].
+fn rank_of(key: f32) -> i32 {
+    !in_order(key.to_bits().cast_signed())
+}
+
+fn key_of(rank: i32) -> f32 {
+    f32::from_bits(in_order(!rank).cast_unsigned())
+}
+
+/// Bits of float32 as whole numbers in the same order, and back: those below zero are stored with their size.
+fn in_order(bits: i32) -> i32 {
+    bits ^ ((bits >> 31) & i32::MAX)
+}
+
 impl<S: Scorer> Scorer for &S {
     fn vectors(&self, doc: u32) -> [&[f32]; 2] {
         (**self).vectors(doc)
@@ -267,7 +287,7 @@ const AHEAD: usize = 4;
 const ONE_ROUND: Range<usize> = 1..4;
 
 /// Pairs that are scored together, unless a single tile has more.
-const PAIRS_AT_ONCE: usize = 1 << 19;
+const PAIRS_AT_ONCE: usize = 1 << 20;
 
 /// Bytes of a pair that is scored: in its group, in its piece, and its score.
 pub const PAIR_BYTES: usize = size_of::<Wanted>() + size_of::<(u32, Wanted)>() + size_of::<f64>();
@@ -439,7 +459,7 @@ mod tests {
             width in prop_oneof![Just(0.0), 0.0..4.0, Just(1e6)],
             top_k in 1usize..40,
         ) {
-            let mut tiles: Vec<Vec<Nearest>> = counts.iter().map(|&count| vec![Nearest::new(top_k); count]).collect();
+            let mut tiles: Vec<Vec<Nearest>> = counts.iter().map(|&count| vec![Nearest::new(top_k, Nearest::capacity_for(top_k)); count]).collect();
             let scorer = |tile: usize, query: usize| Drawn { query: (tile * 100 + query) as u32, levels };
             // Every third query has a share of the docs alone, the last ones none.
             let asked = |query: usize, doc: u32| match query % 3 {
@@ -476,10 +496,17 @@ mod tests {
     }
 
     #[test]
+    fn ranks_are_in_the_order_of_keys() {
+        let keys = [f32::INFINITY, 1e30, 2.0, 1.0, 1e-40, 0.0, -0.0, -1e-40, -1.5, -3.0, f32::NEG_INFINITY];
+        assert!(keys.map(rank_of).is_sorted_by(|left, right| left < right));
+        assert_eq!(keys.map(|key| key_of(rank_of(key)).to_bits()), keys.map(f32::to_bits));
+    }
+
+    #[test]
     fn an_overflowing_list_is_parted_by_its_likely_docs_or_scored_as_a_whole() {
         let scorer = Drawn { query: 3, levels: 1 << 20 };
         let filled = |width: f64| {
-            let mut nearest = Nearest::new(10);
+            let mut nearest = Nearest::new(10, Nearest::capacity_for(10));
             let push = |doc| nearest.push(Candidate::of(scorer.score(doc, [&[]; 2]), width, doc), &scorer);
             (0..2 * Nearest::capacity_for(10) as u32).map(push).collect::<Vec<_>>()
         };

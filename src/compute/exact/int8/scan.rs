@@ -133,8 +133,9 @@ pub struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    pub fn new(queries: &'a [f32], coding: &Coding, top_k: usize) -> Self {
-        let nearest = vec![Nearest::new(top_k); queries.len() / coding.dim];
+    /// `nearest`: an empty one for each query.
+    pub fn new(queries: &'a [f32], coding: &Coding, nearest: &Nearest) -> Self {
+        let nearest = vec![nearest.clone(); queries.len() / coding.dim];
         Self { queries, coded: CodedQueries::new(queries, coding), nearest, counts: ScanCounts::default() }
     }
 
@@ -330,8 +331,9 @@ impl Pass<'_> {
         if rank >= top_k {
             return;
         }
+        let mut keys = Vec::new();
         for (query, &member) in self.members.iter().enumerate() {
-            nearest[member].raise_guess(rank, &scorer(member));
+            nearest[member].raise_guess(rank, &scorer(member), &mut keys);
             queries.limits[query] = f64::from(nearest[member].limit());
         }
     }
@@ -387,7 +389,7 @@ mod tests {
         let docs = CodedDocs::new(file, 0..file.rows(), &coding, |_| Ok(())).expect("coded");
         // Asked often enough that the likely docs are scored first, so that bounds decide about the others.
         let queries = query.repeat(8);
-        let mut tile = Tile::new(&queries, &coding, 1);
+        let mut tile = Tile::new(&queries, &coding, &Nearest::new(1, Nearest::capacity_for(1)));
         let scorer = |_: usize| DotScorer { file, query };
         tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
         decide_all(&mut [tile.nearest.as_mut_slice()], &(0..file.rows()), |_, query| scorer(query), &Monitor::new())

@@ -30,30 +30,40 @@ fn prefetch(part: Option<&[u8]>) {
 pub fn avx512_vnni(panel: &[u8], next: &[u8], queries: QueryCodes<'_>, hits: &mut Vec<Hit>) {
     let groups = queries.codes.chunks_exact(queries.stride * GROUP_WORD);
     let mut next = share_of(next, groups.len());
-    let mut stored = [0i32; PANEL];
+    let mut stored = [[0i32; PANEL]; GROUP];
     for (group, (codes, thresholds)) in groups.zip(queries.thresholds.as_chunks::<GROUP>().0).enumerate() {
         prefetch(next.next());
         let sums = tile(panel, codes, 1, GROUP, |word| {
             // A hint that may pass the end; nothing is read.
             _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add((word + AHEAD) * GROUP_WORD));
         });
-        for (query, (sums, &threshold)) in sums.iter().zip(thresholds).enumerate() {
-            let threshold = _mm512_set1_epi32(threshold);
-            let highest = _mm512_max_epi32(_mm512_max_epi32(sums[0], sums[1]), sums[2]);
-            if _mm512_cmpgt_epi32_mask(highest, threshold) == 0 {
-                continue;
-            }
+        // A bit for each query that has a hit; without a branch for each, since one of them would go wrong in most tiles.
+        let found: [u32; GROUP] = std::array::from_fn(|query| {
+            let highest = _mm512_max_epi32(_mm512_max_epi32(sums[query][0], sums[query][1]), sums[query][2]);
+            let above = _mm512_cmpgt_epi32_mask(highest, _mm512_set1_epi32(thresholds[query]));
+            u32::from(above != 0) << query
+        });
+        let mut found = found.iter().fold(0, |all, one| all | one);
+        if found == 0 {
+            continue;
+        }
+        store(&sums, &mut stored);
+        while found != 0 {
+            let query = found.trailing_zeros() as usize % GROUP;
+            found &= found - 1;
+            let sums = &stored[query];
+            let threshold = _mm512_set1_epi32(thresholds[query]);
             let mut above = 0u64;
-            for (vector, (&values, lanes)) in sums.iter().zip(stored.as_chunks_mut::<16>().0).enumerate() {
+            for (vector, lanes) in sums.as_chunks::<16>().0.iter().enumerate() {
+                // SAFETY: `lanes` is a vector.
+                let values = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
                 above |= u64::from(_mm512_cmpgt_epi32_mask(values, threshold)) << (16 * vector);
-                // SAFETY: `lanes` has room for a vector.
-                unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), values) };
             }
             let query = (group * GROUP + query) as u32;
             while above != 0 {
                 let doc = above.trailing_zeros();
                 above &= above - 1;
-                hits.push(Hit { query, doc, sum: stored[doc as usize % PANEL] });
+                hits.push(Hit { query, doc, sum: sums[doc as usize % PANEL] });
             }
         }
     }
@@ -95,7 +105,13 @@ pub fn tile_sums_avx512_vnni(panel: &[u8], rows: &[i8], next: &[&[f32]], sums: &
                 .for_each(super::super::prefetch_far);
         }
     };
-    for (wide, sums) in tile(panel, rows, rows.len() / GROUP / WORD, 1, between).iter().zip(sums) {
+    store(&tile(panel, rows, rows.len() / GROUP / WORD, 1, between), sums);
+}
+
+#[target_feature(enable = "avx512f,avx512vnni")]
+#[inline]
+fn store(wide: &[[__m512i; WIDE]; GROUP], sums: &mut [[i32; PANEL]; GROUP]) {
+    for (wide, sums) in wide.iter().zip(sums) {
         for (&values, lanes) in wide.iter().zip(sums.as_chunks_mut::<16>().0) {
             // SAFETY: `lanes` has room for a vector.
             unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), values) };
