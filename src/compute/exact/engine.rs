@@ -83,7 +83,7 @@ pub enum Shape {
     Rotated,
     /// Along their principal axes, the leading ones first.
     Prefix,
-    /// Along half of their principal axes alone, by int8 products, whatever these leave out.
+    /// Along half of their principal axes alone, by int8 products, whatever these leave out: for tests of the bounds.
     Coded,
 }
 
@@ -158,7 +158,8 @@ impl EngineSize {
         let doc_bytes = Coding::doc_bytes(dim) as u64;
         // Sub-blocks are filled up to whole panels.
         let all_docs = num_docs as u64 * doc_bytes * 21 / 20 + (1 << 20);
-        let working = threads as u64 * int8::thread_bytes(dim) + tuning::bytes(shape, dim, num_docs);
+        let keys = (4 * (Nearest::roomy_capacity_for(top_k) + top_k)) as u64;
+        let working = threads as u64 * (int8::thread_bytes(dim) + keys) + tuning::bytes(shape, dim, num_docs);
         let docs_kept = all_docs + working <= budget / 4 * 3;
         let docs = if docs_kept { all_docs } else { (budget / 2).saturating_sub(working).max(64 * doc_bytes) };
         let block_docs = if docs_kept { num_docs } else { ((docs / doc_bytes * 20 / 21) as usize).clamp(1, num_docs) };
@@ -285,7 +286,9 @@ impl<'a> Engine<'a> {
             Filter::Float32 if size.docs_kept => Kept::Norms(engine.all_norms(monitor)?),
             Filter::Float32 => Kept::Nothing,
             Filter::Int8(shape) => {
-                let asked = tuning::Asked { docs, num_docs, metric, top_k, level, queries, expected: size.queries };
+                // Docs that are not kept are turned again in every pass.
+                let expected = if size.docs_kept { size.queries } else { size.queries.min(size.pass_queries) };
+                let asked = tuning::Asked { docs, num_docs, metric, top_k, level, queries, expected };
                 let coding = tuning::coding(&asked, shape, monitor)?;
                 engine.stats().tuning_secs = started.elapsed().as_secs_f64();
                 engine.stats().coded_as = coding.describe();

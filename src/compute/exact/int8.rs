@@ -24,7 +24,7 @@ use rayon::prelude::*;
 use super::scatter;
 use super::turn::{CodedAxes, Member, Turn};
 use crate::compute::error::{Error, Result};
-use crate::compute::kernels::int8::{BIAS, CODE_MAX, Dot, GROUP, Hit, PANEL, PANEL_WORD, WORD};
+use crate::compute::kernels::int8::{BIAS, CODE_MAX, Dot, GROUP, Hit, PANEL, PANEL_WORD, WORD, biased};
 use crate::compute::kernels::{self, Level, PanelBounds};
 use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
@@ -80,7 +80,7 @@ impl Coding {
             return self.turn.left_out(turned, norm, self.level) * self.trust;
         }
         let suffix = turned.get(self.prefix..).unwrap_or_default();
-        let (_, slack) = self.residual_slack(norm * self.norm_factor());
+        let (_, slack) = self.residual_slack(norm * self.norm_factor(), self.turn.error());
         kernels::dot_f64(self.level, suffix, suffix).sqrt() * self.norm_factor() + slack
     }
 
@@ -122,16 +122,21 @@ impl Coding {
     }
 
     /// What float32 rounding adds to a residual, and what it multiplies it with.
-    fn residual_slack(&self, norm: f64) -> (f64, f64) {
+    fn residual_slack(&self, norm: f64, turning: f64) -> (f64, f64) {
         let dim = self.dim as f64;
         let factor = 1.0 + (dim / 16.0 + 20.0) * 2.0 * UNIT_F32;
         // Codes times steps, division by the norm, and turning round values; squares may underflow.
-        (factor, (8.0 * UNIT_F32 + self.turn.error()) * norm + 1e-22 * dim.sqrt())
+        (factor, (10.0 * UNIT_F32 + turning) * norm + 1e-22 * dim.sqrt())
     }
 
-    /// A bound on ‖x − step · code‖ from the kernel's sum of squares.
-    fn residual(&self, sum_of_squares: f32, norm: f64) -> f64 {
-        let (factor, slack) = self.residual_slack(norm);
+    /// ‖computed − exact‖ / ‖x‖ at most of turned docs. Codes are turned without an error but that of a few roundings.
+    fn turning_docs(&self) -> f64 {
+        if matches!(self.turn, Turn::Coded { .. }) { 0.0 } else { self.turn.error() }
+    }
+
+    /// A bound on ‖x − step · code‖ from the kernel's sum of squares, of a vector for which `turning` bounds ‖computed − exact‖ / ‖x‖.
+    fn residual(&self, sum_of_squares: f32, norm: f64, turning: f64) -> f64 {
+        let (factor, slack) = self.residual_slack(norm, turning);
         let residual = (f64::from(sum_of_squares).sqrt() * factor + slack) * self.trust;
         if residual.is_nan() { f64::INFINITY } else { residual }
     }
@@ -340,13 +345,14 @@ impl SubBlock {
                 let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..dim]);
                 let squares = if largest <= LARGEST_CODED { squares } else { f32::INFINITY };
                 *member = Member { step, sums: kernels::code_sums(coding.level, codes) };
-                self.lost.push(coding.residual(squares, coding.coded_norm(norm)) * coding.norm_factor());
+                let length = coding.length(norm) * (1.0 + 1e-12);
+                self.lost.push(coding.residual(squares, length, 0.0) * coding.norm_factor());
             }
             next.clear();
             next.extend(self.rows[first + rows.len()..].iter().take(GROUP).map(vector));
             axes.turn_codes((coding.level, coding.dot), &self.codes, &members[..rows.len()], &next, turned);
             for ((row, member), &lost) in turned.chunks_exact(axes.count()).zip(members).zip(&self.lost[first..]) {
-                self.suffixes.push(axes.left_out_of_codes(row, member, lost, coding.level) * coding.trust);
+                self.suffixes.push(axes.left_out_of_codes(row, member, coding.level) * coding.trust + lost);
             }
         }
         self.turned = std::mem::replace(&mut self.values, turned);
@@ -434,7 +440,9 @@ impl SubBlock {
         let norm = coding.coded_norm(self.norms[doc]);
         Slot {
             doc: self.rows[doc] as u32,
-            residual: ((coding.residual(squares, norm) + self.lost.get(doc).unwrap_or(&0.0)) as f32).next_up(),
+            residual: ((coding.residual(squares, norm, coding.turning_docs()) + self.lost.get(doc).unwrap_or(&0.0))
+                as f32)
+                .next_up(),
             norm: (norm as f32).next_up(),
             suffix: if coding.rest() > 0 { 0.0 } else { (self.suffixes[doc] as f32).next_up() },
             offset: match coding.metric {
@@ -443,10 +451,6 @@ impl SubBlock {
             },
         }
     }
-}
-
-fn biased(code: i8) -> u8 {
-    (code as u8).wrapping_add(BIAS as u8)
 }
 
 /// Puts the codes of up to 16 docs, row-major, count × `coded_dim`, in their lanes: word by word as far as `panel` goes, which

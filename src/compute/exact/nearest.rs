@@ -92,6 +92,10 @@ impl Nearest {
             return 0;
         }
         let Candidate { low, high, doc } = candidate;
+        if self.entries.len() == self.entries.capacity() {
+            // Twice as many, but no more than there may be.
+            self.entries.reserve_exact(self.entries.len().max(64).min(self.capacity - self.entries.len()));
+        }
         self.entries.push(Entry { low, high, doc });
         let capacity = self.capacity;
         if self.entries.len() < capacity {

@@ -7,7 +7,7 @@ use super::int8::{Coding, append_as_coded, step_of};
 use super::scatter;
 use super::turn::{Leading, Turn};
 use crate::compute::error::Result;
-use crate::compute::kernels::int8::{Dot, WORD};
+use crate::compute::kernels::int8::{Dot, PANEL, WORD};
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
@@ -48,6 +48,8 @@ const MOST_LEADING: usize = 256;
 const LEADING_SHARE: f64 = 0.5;
 /// Docs that are coded to see what it loses: these means vary little.
 const CODED_DOCS: usize = 256;
+/// Axes come in such numbers: sums over them are whole vectors of registers.
+const AXES_TOGETHER: usize = 16;
 /// Docs that axes are made of, for each of them.
 const AXIS_DOCS: usize = 3;
 /// Docs by which is judged how many pairs bounds let through.
@@ -88,8 +90,12 @@ impl Asked<'_> {
 pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
     let sample = (sample_docs(dim).min(num_docs) * dim * 4) as u64;
     let axes = if dim <= MOST_AXES { (dim * dim) as u64 } else { 0 };
-    // Moments in float32, and some matrices of as many axes as are tried.
-    let led = if (LEAST_LED..=MOST_LED).contains(&dim) { (dim * (dim + 6 * MOST_LEADING) * 4) as u64 } else { 0 };
+    // Some matrices of as many axes as are tried.
+    let led = if dim <= MOST_LED || shape == Shape::Coded {
+        (8 * dim.max(MOST_LEADING) * MOST_LEADING * 4) as u64
+    } else {
+        0
+    };
     match shape {
         Shape::Plain | Shape::Rotated => 0,
         Shape::Whole => 2 * sample,
@@ -125,6 +131,7 @@ pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Codi
     let sample = sample_of(asked, monitor)?;
     if shape == Shape::Coded {
         let axes = Leading::of(&sample, dim, (dim / 2).clamp(1, MOST_LEADING), f64::INFINITY, asked.level);
+        monitor.check()?;
         let turn = axes.and_then(|(axes, _)| axes.first_coded(axes.count(), asked.level, whole.dot));
         return Ok(turn.map_or(whole.clone(), |turn| whole.along(turn)));
     }
@@ -212,39 +219,49 @@ fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor
     if !wanted {
         return Ok(None);
     }
-    // In products of the kernel a pair and axis, for each way to turn vectors.
-    let vectors = (asked.num_docs as f64 + asked.expected as f64) * dim as f64 / pairs;
-    let by_codes = asked.dot().is_fast().then_some((Way::Coded, vectors * CODED_PRODUCTS));
-    let ways: Vec<(Way, f64)> = by_codes.into_iter().chain([(Way::Float32, vectors * FLOAT_PRODUCTS)]).collect();
-    // Beyond this many, turning all vectors and scanning the codes cannot save what is wanted.
-    let affordable = (dim as f64 * LEADING_SHARE / (1.0 + ways[0].1)) as usize;
-    let most = match shape {
-        Shape::Prefix => (dim / 2).min(MOST_LEADING),
-        _ => affordable.min(MOST_LEADING) / WORD * WORD,
+    // What turning all vectors along so many axes costs, in products of the kernel a pair.
+    let (docs, queries) = (asked.num_docs as f64, asked.expected as f64);
+    let turning = |way: Way, kept: usize| {
+        let of_docs = match way {
+            Way::Float32 => docs * FLOAT_PRODUCTS * kept as f64,
+            Way::Coded => docs * CODED_PRODUCTS * kept.next_multiple_of(PANEL) as f64,
+        };
+        (of_docs + queries * FLOAT_PRODUCTS * kept as f64) * dim as f64 / pairs
     };
-    if most < WORD {
-        return Ok(None);
-    }
-    let docs = &sample[..sample.len().min(AXIS_DOCS * most * dim)];
-    let Some((all, _)) = Leading::of(docs, dim, most, MOST_LEFT_OUT, asked.level) else { return Ok(None) };
+    let ways: &[Way] = if asked.dot().is_fast() { &[Way::Float32, Way::Coded] } else { &[Way::Float32] };
+    // Beyond this many, turning all vectors and scanning the codes cannot save what is wanted.
+    let is_affordable = |kept: usize| {
+        let least = ways.iter().map(|&way| turning(way, kept)).fold(f64::INFINITY, f64::min);
+        kept as f64 + least <= dim as f64 * LEADING_SHARE
+    };
+    let step = (dim / 64).next_multiple_of(AXES_TOGETHER).max(AXES_TOGETHER);
+    let mut kept: Vec<usize> = (step..=MOST_LEADING.min(dim / 2)).step_by(step).collect();
+    kept.retain(|&kept| shape == Shape::Prefix || is_affordable(kept));
+    let Some(&most) = kept.last() else { return Ok(None) };
+    let fitted = &sample[..sample.len().min(AXIS_DOCS * most * dim)];
+    let Some((all, _)) = Leading::of(fitted, dim, most, MOST_LEFT_OUT, asked.level) else { return Ok(None) };
     monitor.check()?;
-    // No more axes than docs in the sample.
-    let step = (dim / 48).next_multiple_of(WORD).max(WORD);
-    let kept: Vec<usize> = (1..).map(|part| part * step).take_while(|kept| *kept <= all.count()).collect();
-    let passing = Passing::of(asked, &all, &kept, &sample[..sample.len().min(PASSING_DOCS * dim)]);
+    // There are no more axes than docs in the sample.
+    kept.retain(|&kept| kept <= all.count());
+    // Judged by docs that axes were not made of, as far as there are such.
+    let passing = Passing::of(asked, &all, &kept, &sample[sample.len().saturating_sub(PASSING_DOCS * dim)..]);
     monitor.check()?;
     // In products of the kernel a pair.
     let cost = |dims: usize, passing: f64| dims as f64 + BEGINNING + passing * SCORED_PRODUCTS;
-    let costs = ways.iter().flat_map(|&(way, turning)| {
+    let mut costs: Vec<(f64, Way, usize)> = Vec::new();
+    for &way in ways {
         let shares = kept.iter().zip(passing.along(way));
-        shares.map(move |(&kept, &share)| (cost(kept, share) + turning * kept as f64, way, kept))
-    });
-    let best = costs.min_by(|left, right| left.0.total_cmp(&right.0));
-    let pays = |price: f64| shape == Shape::Prefix || price < cost(dim, passing.whole) * (1.0 - LEADING_GAIN);
-    Ok(best.filter(|(price, ..)| pays(*price)).and_then(|(_, way, kept)| match way {
+        costs.extend(shares.map(|(&kept, &share)| (cost(kept, share) + turning(way, kept), way, kept)));
+    }
+    costs.sort_by(|left, right| left.0.total_cmp(&right.0));
+    let most_paid = cost(dim, passing.whole) * (1.0 - LEADING_GAIN);
+    let paying = costs.into_iter().filter(|(price, ..)| shape == Shape::Prefix || *price < most_paid);
+    // The next best where axes are refused.
+    let mut turns = paying.map(|(_, way, kept)| match way {
         Way::Float32 => all.first(kept),
         Way::Coded => all.first_coded(kept, asked.level, asked.dot()),
-    }))
+    });
+    Ok(turns.find_map(|turn| turn))
 }
 
 /// How docs are turned along leading axes.
@@ -255,7 +272,7 @@ enum Way {
     Coded,
 }
 
-/// The share of pairs that bounds let through, of sampled docs and queries.
+/// The share of pairs that bounds let through beside the nearest, of sampled docs and queries.
 struct Passing {
     /// For each number of leading axes: turned in float32, and as codes.
     along: [Vec<f64>; 2],
@@ -321,7 +338,10 @@ impl Passing {
             sums.for_each(|(sum, other)| *sum += other);
             (passed, whole + other_whole)
         });
-        let share = |passed: usize| passed as f64 / (queries.len() / dim * count).max(1) as f64;
+        // Of few docs the nearest pass in any case, which says nothing of how many of all docs do.
+        let in_any_case = queries.len() / dim * (rank + 1);
+        let share =
+            |passed: usize| passed.saturating_sub(in_any_case) as f64 / (queries.len() / dim * count).max(1) as f64;
         Self { along: passed.map(|passed| passed.into_iter().map(share).collect()), whole: share(whole) }
     }
 }

@@ -176,7 +176,7 @@ impl Turn {
         true
     }
 
-    /// ‖computed − exact‖ / ‖x‖ at most.
+    /// ‖computed − exact‖ / ‖x‖ at most; along coded axes: of queries.
     pub fn error(&self) -> f64 {
         match self {
             Self::None => 0.0,

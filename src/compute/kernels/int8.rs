@@ -23,6 +23,11 @@ pub const GROUP_WORD: usize = GROUP * WORD;
 /// The largest code.
 pub const CODE_MAX: f32 = 127.0;
 
+/// A doc's code as it is stored.
+pub fn biased(code: i8) -> u8 {
+    (code as u8).wrapping_add(BIAS as u8)
+}
+
 /// A pair above its threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hit {
@@ -194,6 +199,10 @@ pub fn tile_sums(dot: Dot, panel: &[u8], rows: &[i8], next: &[&[f32]], sums: &mu
     match dot {
         // SAFETY: the features are there.
         Dot::Avx512Vnni if dot.is_here() => return unsafe { x86::tile_sums_avx512_vnni(panel, rows, next, sums) },
+        _ => next.iter().for_each(|vector| super::prefetch(vector)),
+    }
+    #[cfg(target_arch = "x86_64")]
+    match dot {
         // SAFETY: as above.
         Dot::AvxVnni if dot.is_here() => return unsafe { x86::tile_sums_avx_vnni(panel, rows, sums) },
         // SAFETY: as above.

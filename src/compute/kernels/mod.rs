@@ -296,12 +296,12 @@ pub fn prefetch<T>(values: &[T]) {
     let _ = values;
 }
 
-/// As [`prefetch`], of one line and no nearer than the second cache.
+/// As [`prefetch`], of the line where `value` begins, and no nearer than the second cache.
 #[cfg(target_arch = "x86_64")]
-fn prefetch_far(line: &[f32; 16]) {
+fn prefetch_far<T>(value: &T) {
     use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-    // SAFETY: a prefetch touches nothing, and the address lies in an array.
-    unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    // SAFETY: a prefetch touches nothing, and the address is that of a value.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(value).cast()) };
 }
 
 /// Finds the (query, doc) pairs of a tile whose float32 key is not below the query's threshold (NaN is
@@ -415,6 +415,24 @@ mod tests {
             let absolute: f64 = left.iter().zip(&right).map(|(&a, &b)| (f64::from(a) * f64::from(b)).abs()).sum();
             let error = (dot_f64(Level::detected(), &left, &right) - naive).abs();
             prop_assert!(error <= 2.0 * left.len() as f64 * f64::EPSILON * absolute, "{error}");
+        }
+
+        #[test]
+        fn codes_and_sums_are_the_same_at_every_level(
+            codes in prop::collection::vec(-127i8..=127, 0..150), bias in -1000i32..1000, step in 1e-6f32..1e6,
+        ) {
+            let naive = |term: fn(i32) -> i32| codes.iter().map(|&code| term(i32::from(code))).sum::<i32>();
+            let sums: Vec<i32> = codes.iter().map(|&code| i32::from(code) * 90_001).collect();
+            let steps: Vec<f32> = codes.iter().map(|&code| 1.0 + f32::from(code) / 200.0).collect();
+            let of_sum = |(&sum, &unit): (&i32, &f32)| (sum - bias) as f32 * (unit * step);
+            let naive_values: Vec<f32> = sums.iter().zip(&steps).map(of_sum).collect();
+            for level in Level::available() {
+                prop_assert_eq!(code_sums(level, &codes), [naive(|code| code), naive(|code| code * code)]);
+                let mut values = vec![0.5; sums.len()];
+                values_of_sums(level, &sums, bias, &steps, step, &mut values);
+                let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&values), bits(&naive_values));
+            }
         }
 
         #[test]

@@ -65,9 +65,12 @@ impl CodedQueries {
             let prefix_sum: i64 = codes[..coding.prefix].iter().map(|&code| i64::from(code)).sum();
             coded.steps[index] = f64::from(step);
             coded.inverse_steps[index] = 1.0 / f64::from(step);
-            coded.sizes[index] = f64::from(step) * (sum_of(|code| code * code) as f64).sqrt() * coding.norm_factor();
-            coded.residuals[index] =
-                if largest <= LARGEST_CODED { coding.residual(squares, norm) } else { f64::INFINITY };
+            coded.sizes[index] = f64::from(step) * (sum_of(|code| code * code) as f64).sqrt() * (1.0 + 1e-12);
+            coded.residuals[index] = if largest <= LARGEST_CODED {
+                coding.residual(squares, norm, coding.turn.error())
+            } else {
+                f64::INFINITY
+            };
             coded.suffixes[index] = coding.suffix(values, length);
             coded.norms[index] = norm;
             coded.biases[index] = f64::from(BIAS) * prefix_sum as f64;
@@ -343,7 +346,9 @@ impl Pass<'_> {
 mod tests {
     use super::*;
     use crate::compute::exact::nearest::decide_all;
-    use crate::compute::exact::turn::{Leading, Turn};
+    use std::sync::Arc;
+
+    use crate::compute::exact::turn::{CodedAxes, Leading, Turn};
     use crate::compute::kernels::Level;
     use crate::compute::kernels::int8::Dot;
     use crate::compute::kernels::scalar::dot_f64;
@@ -433,7 +438,25 @@ mod tests {
         let (all, _) = Leading::of(&docs, dim, dim, f64::INFINITY, Level::detected()).expect("axes");
         let coded = all.first_coded(dim, Level::detected(), Dot::within(Level::detected())).expect("codes of axes");
         assert_eq!(nearest(&file, &query, coded.clone(), 1.0), 40);
-        assert_ne!(nearest(&file, &query, coded, 0.1), 40, "a bound of a tenth loses it, and this test sees it");
+        assert_ne!(nearest(&file, &query, coded, 0.3), 40, "a bound of a third loses it, and this test sees it");
+    }
+
+    /// Docs whose codes are the same, zero past the first dimension, along a single axis. What codes lose decides: all of it has the
+    /// direction of the query at one doc, a third at the others. Once it lies across the axis, once along it.
+    #[test]
+    fn what_codes_lose_before_they_are_turned_is_not_forgotten() {
+        let (dim, level) = (256, Level::detected());
+        let tail = |row: usize, place: usize| if row != 40 && place.is_multiple_of(3) { -0.0035f32 } else { 0.0035 };
+        let doc = |row: usize| std::iter::once(1.0).chain((1..dim).map(move |place| tail(row, place)));
+        let docs: Vec<f32> = (0..96).flat_map(doc).collect();
+        let (_folder, file) = file_of(&docs, dim);
+        let first = |first: f32, others: f32| -> Vec<f32> {
+            std::iter::once(first).chain(std::iter::repeat_n(others, dim - 1)).collect()
+        };
+        for (axis, query) in [(first(1.0, 0.0), first(0.0, 1.0)), (first(1.0 / 16.0, 1.0 / 16.0), first(1.0, 1.0))] {
+            let axes = CodedAxes::new(&axis, dim, level, Dot::within(level)).expect("an axis");
+            assert_eq!(nearest(&file, &query, Turn::Coded { axes: Arc::new(axes) }, 1.0), 40, "{}", axis[1]);
+        }
     }
 
     /// All docs but one lie along eight axes, and the query has most of its length along the ninth, as that one.

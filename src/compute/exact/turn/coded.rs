@@ -5,17 +5,19 @@
 //! int8 products, without any error; what is missing, z·Vr, is at most ‖z‖ √‖G‖ ‖r‖.
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 
+use super::UNIT_F32;
 use super::leading::columns_of_product;
-use super::{UNIT_F32, project};
 use crate::compute::kernels::int8::{BIAS, CODE_MAX, Dot, GROUP, PANEL, PANEL_WORD, WORD, row_dot, tile_sums};
 use crate::compute::kernels::{self, Level};
 
 /// ‖VVᵀ − I‖ at most; rounding to codes makes it some 0.01 for 170 axes of 1,024 dimensions.
 const MOST_DEFECT: f64 = 0.05;
 /// How often the matrix is squared for a bound of its norm.
-const SQUARINGS: u32 = 3;
+const SQUARINGS: u32 = 5;
+/// Dimensions of which products are added up before they are added to others, so that sums are rounded less.
+const BLOCK: usize = 128;
 
 /// Nearly orthonormal axes V.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl CodedAxes {
             steps[axis] = step;
             let panel = &mut panels[axis / PANEL * words * PANEL_WORD..];
             for (place, (&code, biased)) in codes.iter().zip(&mut biased[axis * dim..]).enumerate() {
-                *biased = (code as u8).wrapping_add(BIAS as u8);
+                *biased = kernels::int8::biased(code);
                 panel[place / WORD * PANEL_WORD + axis % PANEL * WORD + place % WORD] = *biased;
             }
         }
@@ -93,7 +95,9 @@ impl CodedAxes {
         // Of any matrix of so many rows whose spectral norm is nearly 1.
         let frobenius = (count as f64).sqrt() * (1.0 + 2.0 * defect);
         let of_inverse = defect.powi(4) / (1.0 - defect) + UNIT_F32 * frobenius + gamma(count) * row_sum * frobenius;
-        let error = 1.01 * (gamma(dim) * frobenius + (1.0 + defect) * of_inverse);
+        // A sum of products is rounded within its block, and once for each block.
+        let terms = BLOCK.min(dim) + dim.div_ceil(BLOCK);
+        let error = 1.01 * (gamma(terms) * frobenius + (1.0 + defect) * of_inverse);
         let places = (0..count).flat_map(|row| (0..count).map(move |column| (row, column)));
         let excess = places.map(|at| excess[at] as f32).collect();
         Some(Self { dim, count, panels, steps, inverse, excess, defect, error })
@@ -109,14 +113,27 @@ impl CodedAxes {
         self.error
     }
 
-    /// By what share of its length a vector gets longer at most. Of docs the root of 1 + defect, of queries of 1 / (1 − defect).
+    /// By what share of its length a vector gets longer at most: docs by the root of 1 + defect, queries by that of
+    /// 1 / (1 − defect), which is more.
     pub fn stretch(&self) -> f64 {
-        self.defect
+        1.0 / (1.0 - self.defect).sqrt() - 1.0 + 1e-12
     }
 
     /// z of `queries`, row-major, count × dim.
     pub fn turn_queries(&self, queries: &[f32], turned: &mut Vec<f32>) {
-        project(&self.inverse, self.dim, queries, turned);
+        let (dim, count) = (self.dim, queries.len() / self.dim);
+        turned.clear();
+        turned.resize(count * self.count, 0.0);
+        let mut part = turned.clone();
+        let inverse = MatRef::from_row_major_slice(&self.inverse, self.count, dim);
+        let queries = MatRef::from_column_major_slice(queries, dim, count);
+        for first in (0..dim).step_by(BLOCK) {
+            let width = BLOCK.min(dim - first);
+            let out = MatMut::from_column_major_slice_mut(part.as_mut_slice(), self.count, count);
+            let (axes, values) = (inverse.subcols(first, width), queries.subrows(first, width));
+            matmul(out, Accum::Replace, axes, values, 1.0f32, Par::Seq);
+            turned.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+        }
     }
 
     /// V(step · code) of up to eight docs.
@@ -165,12 +182,12 @@ impl CodedAxes {
         rest.max(0.0).sqrt() * (1.0 + 1e-9)
     }
 
-    /// A bound on ‖d − Pd‖ of a doc of which coding lost a vector of length ≤ `lost`, from what [`Self::turn_codes`] made of it:
-    /// ‖step · code‖² − ‖V(step · code)‖² / ‖G‖, and what was lost.
-    pub fn left_out_of_codes(&self, turned: &[f32], member: Member, lost: f64, level: Level) -> f64 {
+    /// A bound on ‖x − Px‖ of x = step · code, from what [`Self::turn_codes`] made of it: ‖x‖² − ‖Vx‖² / ‖G‖. Of the doc itself it is
+    /// at most what coding lost more.
+    pub fn left_out_of_codes(&self, turned: &[f32], member: Member, level: Level) -> f64 {
         let length = f64::from(member.step).powi(2) * f64::from(member.sums[1]);
         let kept = kernels::dot_f64(level, turned, turned) * (1.0 - 1e-6) / (1.0 + self.defect);
-        (length * (1.0 + 1e-9) - kept).max(0.0).sqrt() * (1.0 + 1e-9) + lost
+        (length * (1.0 + 1e-9) - kept).max(0.0).sqrt() * (1.0 + 1e-9)
     }
 }
 
@@ -279,7 +296,7 @@ mod tests {
                         prop_assert!((value - exact).abs() <= 4.0 * UNIT_F32 * exact.abs(), "{value} {exact}");
                     }
                     prop_assert!(norm(&values) <= norm(&coded) * (1.0 + axes.stretch()));
-                    let left = axes.left_out_of_codes(turned, member, lost, level);
+                    let left = axes.left_out_of_codes(turned, member, level) + lost;
                     for query in rows.chunks_exact(dim).skip(200) {
                         let mut z = Vec::new();
                         axes.turn_queries(query, &mut z);

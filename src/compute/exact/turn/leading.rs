@@ -134,10 +134,11 @@ fn spread_of(rows: &[f32], dim: usize, level: Level) -> f64 {
     };
     // Added in order, whoever comes first.
     let sums: Vec<[f64; 2]> = (0..rows.len()).into_par_iter().map(|index| [square(index), products(index)]).collect();
-    let [squares, products] = sums.iter().fold([0.0; 2], |total, sum| [total[0] + sum[0], total[1] + sum[1]]);
-    let count = rows.len() as f64;
-    // Means over rows and over pairs.
-    (squares / count).powi(2) / (2.0 * products / (count * (count - 1.0)))
+    let [squares, fourths, products] = sums.iter().fold([0.0; 3], |total, &[square, products]| {
+        [total[0] + square, total[1] + square * square, total[2] + products]
+    });
+    // Both over pairs of different rows, so that a single long one says nothing.
+    (squares * squares - fourths) / (2.0 * products)
 }
 
 /// left · right, on all cores; the same on any number of them.

@@ -1,12 +1,13 @@
 //! Int8 sums in registers of 256 and 512 bits.
 
 use std::arch::x86_64::{
-    __m256i, __m512i, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm256_castsi256_ps, _mm256_cmpgt_epi32,
-    _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_storeu_si256, _mm512_cmpgt_epi32_mask, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_max_epi32,
-    _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+    __m256i, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_dpbusd_avx_epi32,
+    _mm256_loadu_si256, _mm256_movemask_ps, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
+    _mm512_cmpgt_epi32_mask, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_max_epi32, _mm512_reduce_add_epi32,
+    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
 };
 
+use super::super::prefetch_far;
 use super::{BIAS, GROUP, GROUP_WORD, Hit, PANEL, PANEL_WORD, QueryCodes, WORD};
 
 /// Vectors of a panel.
@@ -20,10 +21,7 @@ fn share_of(next: &[u8], groups: usize) -> std::slice::Chunks<'_, u8> {
 }
 
 fn prefetch(part: Option<&[u8]>) {
-    for line in part.into_iter().flat_map(|part| part.chunks(64)) {
-        // SAFETY: a prefetch touches nothing, and the address lies in a slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
-    }
+    part.into_iter().flat_map(|part| part.chunks(64)).for_each(|line| prefetch_far(&line[0]));
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
@@ -100,9 +98,7 @@ pub fn tile_sums_avx512_vnni(panel: &[u8], rows: &[i8], next: &[&[f32]], sums: &
     // Lines of the vectors to come, one of each every four words: they have as many values as there are bytes in a row.
     let between = |word: usize| {
         if word.is_multiple_of(4) {
-            next.iter()
-                .filter_map(|vector| vector.as_chunks::<16>().0.get(word / 4))
-                .for_each(super::super::prefetch_far);
+            next.iter().filter_map(|vector| vector.as_chunks::<16>().0.get(word / 4)).for_each(prefetch_far);
         }
     };
     store(&tile(panel, rows, rows.len() / GROUP / WORD, 1, between), sums);
