@@ -198,7 +198,7 @@ kernel! {
 }
 
 kernel! {
-    /// Values that sums of int8 products stand for: (sum − bias) · (steps[i] · step), rounded three times.
+    /// Values that sums of int8 products stand for: (sum − bias) · (its step · step), rounded three times.
     ///
     /// `sums`, `steps`, `values`: equal lengths. `values`: overwritten.
     values_of_sums(sums: &[i32], bias: i32, steps: &[f32], step: f32, values: &mut [f32])
