@@ -22,6 +22,9 @@ use crate::compute::kernels::{self, Level};
 
 const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
 
+/// What is added to all eigenvalues alike, as a share of their mean; eigenvectors stay.
+const RIDGE: f64 = 1e-12;
+
 /// What is done to docs and queries alike.
 #[derive(Debug, Clone, Default)]
 pub enum Turn {
@@ -94,6 +97,9 @@ impl Turn {
         let sample = Mat::from_fn(rows, dim, |row, column| f64::from(sample[row * dim + column]));
         let mut moments = Mat::<f64>::zeros(dim, dim);
         matmul(moments.as_mut(), Accum::Replace, sample.transpose(), sample.as_ref(), 1.0, Par::Seq);
+        // As in `leading`: where docs have fewer directions than dimensions, iterations would not end.
+        let trace: f64 = (0..dim).map(|axis| moments[(axis, axis)]).sum();
+        (0..dim).for_each(|axis| moments[(axis, axis)] += RIDGE * trace / dim as f64);
         let eigen = moments.self_adjoint_eigen(Side::Lower).ok()?;
         // Eigenvalues come in ascending order.
         let axes = eigen.U();

@@ -21,6 +21,8 @@ const GOOD: f64 = 4.0;
 const SPREAD: f64 = 1.5;
 /// Rows by which this is judged.
 const SPREAD_ROWS: usize = 128;
+/// What is added to all eigenvalues alike, as a share of their mean; eigenvectors stay.
+const RIDGE: f32 = 1e-5;
 /// Dimensions that are spread together: a line of the caches.
 const PLACES: usize = 16;
 
@@ -63,7 +65,10 @@ impl Leading {
         if share.is_nan() || share > allowed {
             return None;
         }
-        let within = multiply(seen.transpose(), seen.as_ref());
+        let mut within = multiply(seen.transpose(), seen.as_ref());
+        // Where the sample has fewer directions than there are axes, iterations towards eigenvectors would not end.
+        let trace: f32 = (0..most).map(|axis| within[(axis, axis)]).sum();
+        (0..most).for_each(|axis| within[(axis, axis)] += RIDGE * trace / most as f32);
         // Along the axes that the span itself has; eigenvalues come in ascending order.
         let eigen = within.self_adjoint_eigen(Side::Lower).ok()?;
         let axes = multiply(span.as_ref(), eigen.U());
@@ -157,4 +162,30 @@ pub(super) fn columns_of_product(left: MatRef<'_, f32>, right: MatRef<'_, f32>) 
         matmul(out, Accum::Replace, left, right.subcols(index * COLUMNS, count), 1.0f32, Par::Seq);
     });
     product
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most dimensions are zero in all docs, so that there are more axes than directions.
+    #[test]
+    fn axes_are_found_where_the_sample_has_fewer_directions() {
+        let (dim, rows) = (768, 600);
+        let mut random = Random::new(5);
+        let mut sample = vec![0.0f32; rows * dim];
+        for row in sample.chunks_exact_mut(dim) {
+            row.iter_mut()
+                .step_by(37)
+                .for_each(|value| *value = (random.bits() >> 40) as f32 / (1u32 << 23) as f32 - 1.0);
+        }
+        let (axes, left_out) = Leading::of(&sample, dim, 176, 0.04, Level::detected()).expect("axes");
+        assert!(left_out < 1e-5, "{left_out}");
+        let turned = axes.apply(&sample);
+        let squares = |values: &[f32]| values.iter().map(|value| f64::from(value * value)).sum::<f64>();
+        let first: f64 = turned.chunks_exact(axes.count()).map(|row| squares(&row[..21])).sum();
+        assert!((first / squares(&sample) - 1.0).abs() < 1e-4, "the first axes hold everything");
+        assert!(axes.first_coded(32, Level::detected(), Dot::within(Level::detected())).is_some());
+        assert!(axes.first(32).is_some());
+    }
 }
