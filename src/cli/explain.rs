@@ -4,39 +4,45 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::compute::exact::{Filter, ScorePlan, Shape};
+use crate::compute::exact::{Filter, ScorePlan};
 use crate::compute::figures::{bytes, count, counted, duration, rate};
 use crate::compute::kernels::Level;
 use crate::compute::kernels::int8::{Dot, peak_products, peak_round};
+
+/// Dimensions below which sums are made as fast as they are compared.
+const FEW_DIMENSIONS: usize = 256;
 
 /// Tells what was chosen and what it did.
 pub fn tell(plan: &ScorePlan) {
     let report = plan.report();
     let level = Level::detected();
     let dot = Dot::within(level);
-    let kernel = match plan.choice.filter {
-        Filter::Float32 => format!("float32 tiles ({})", level.name()),
-        Filter::Int8(Shape::Prefix) => format!("int8 filter with a prefix ({})", dot.name()),
-        Filter::Int8(_) => format!("int8 filter ({})", dot.name()),
-    };
-    tell!("kernel: {kernel}: {}", plan.choice.why);
-    if report.queries == 0 {
-        tell!("nothing was computed: all runs were there already");
+    let Some(size) = report.size else {
+        tell!("kernel: none was needed: all runs were there already");
         return;
+    };
+    let tiles = format!("float32 tiles ({})", level.name());
+    let chosen = duration(report.tuning_secs);
+    match (plan.choice.filter, size.filter) {
+        (Filter::Float32, _) => tell!("kernel: {tiles}: {}", plan.choice.why),
+        (_, Filter::Float32) => tell!("kernel: {tiles}: {}, by a sample of {chosen}", report.coded_as),
+        _ => {
+            tell!("kernel: int8 filter ({}): {}", dot.name(), plan.choice.why);
+            tell!("data: {}, chosen in {chosen}", report.coded_as);
+        }
     }
-    if !report.coded_as.is_empty() {
-        tell!("data: {}, chosen in {}", report.coded_as, duration(report.tuning_secs));
-    }
-    let kept = match plan.size.docs_kept {
-        true => "kept for the whole session".to_owned(),
-        false => format!("in blocks of {}", count(plan.size.block_docs)),
+    let kept = match (size.filter, size.docs_kept) {
+        (Filter::Float32, true) => "norms kept for the whole session".to_owned(),
+        (Filter::Float32, false) => "norms taken tile by tile".to_owned(),
+        (_, true) => "kept for the whole session".to_owned(),
+        (_, false) => format!("in blocks of {}", count(size.block_docs)),
     };
     tell!(
         "docs: {} {kept}, made ready in {}; passes of {} queries, {} of memory",
         count(plan.num_docs),
         duration(report.coding_secs),
-        count(plan.size.pass_queries),
-        bytes(plan.size.bytes),
+        count(size.pass_queries),
+        bytes(size.bytes),
     );
     let products = report.pairs as f64 * report.scanned_dim as f64;
     let per_sec = products / report.scoring_secs;
@@ -47,13 +53,16 @@ pub fn tell(plan: &ScorePlan) {
         rate(report.pairs as f64 / report.scoring_secs),
         rate(per_sec)
     );
-    if plan.choice.filter != Filter::Float32 {
+    if size.filter != Filter::Float32 {
         let per_query = |value: u64| value as f64 / report.queries as f64;
+        let again = match report.scan.redone {
+            0 => "0 queries".to_owned(),
+            redone => format!("{}, whose survivors count twice", counted(redone as usize, "query", "queries")),
+        };
         tell!(
-            "survivors per query: {:.1} docs passed the filter, {:.1} were scored in float64; scanned again: {}",
+            "survivors per query: {:.1} docs passed the filter, {:.1} were scored in float64; scanned again: {again}",
             per_query(report.scan.hits),
             per_query(report.scan.scored),
-            counted(report.scan.redone as usize, "query", "queries"),
         );
         let scanning = report.scanning_secs;
         tell!(
@@ -63,8 +72,10 @@ pub fn tell(plan: &ScorePlan) {
         );
         if let Some(peak) = int8_peak(dot) {
             let per_sec = products / scanning;
+            let few =
+                if report.scanned_dim < FEW_DIMENSIONS { "; comparing sums of so few takes the rest" } else { "" };
             tell!(
-                "while scanning, share of the int8 peak ({}multiply-adds/s on {}): {:.0} %",
+                "while scanning, share of the int8 peak ({}multiply-adds/s on {}): {:.0} %{few}",
                 rate(peak),
                 counted(rayon::current_num_threads(), "thread", "threads"),
                 100.0 * per_sec / peak

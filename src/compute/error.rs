@@ -121,10 +121,10 @@ pub enum Error {
     TopKBeyondDocs { top_k: usize, num_docs: usize },
 
     #[error(
-        "memory: this plan needs at least {}, the budget is {}. Raise the budget (--memory) or lower topK",
+        "memory: this plan needs at least {}, the budget is {}. Raise the budget (--memory) or {instead}",
         bytes(*needed), bytes(*budget)
     )]
-    MemoryBudget { needed: u64, budget: u64 },
+    MemoryBudget { needed: u64, budget: u64, instead: &'static str },
 
     #[error("memory: the system refused {} more ({source}). Lower --memory or close other programs", bytes(*wanted))]
     OutOfMemory { wanted: u64, source: io::Error },

@@ -30,6 +30,35 @@ fn a_dry_run_tells_the_plan_and_writes_nothing() {
 }
 
 #[test]
+fn what_was_chosen_is_explained() {
+    let vectors = Vectors::random(3000, 100, 64);
+    let explain = |kernel: &str| {
+        let folder = vectors.folder.path().join(kernel);
+        let args = ["-N", "100", "-M", "1", "--top-k", "5", "--explain", "--kernel", kernel];
+        let output = vectors.score(&folder, &args);
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for (kernel, parts) in [
+        ("f32", vec!["kernel: float32 tiles (", "): asked for\n", "docs: 3,000 norms kept for the whole session"]),
+        ("int8", vec!["kernel: int8 filter (", "): asked for\n", "data: codes of vectors as they are, chosen in "]),
+        ("prefix", vec!["kernel: int8 filter (", "data: codes of vectors along ", " of 64"]),
+    ] {
+        let told = explain(kernel);
+        for part in parts.into_iter().chain(["scored: 300,000 query × doc pairs in "]) {
+            assert!(told.contains(part), "{kernel}: {part:?} is missing in {told}");
+        }
+        let parts = [" docs passed the filter, ", "scanned again: ", " scanning codes, "];
+        assert!(parts.iter().all(|part| told.contains(part) == (kernel != "f32")), "{told}");
+    }
+    let again = explain("int8");
+    assert!(
+        again.contains("kernel: none was needed: all runs were there already") && !again.contains("asked for"),
+        "{again}"
+    );
+}
+
+#[test]
 fn progress_comes_as_lines_where_there_is_no_terminal_and_not_at_all_when_quiet() {
     let vectors = Vectors::random(30_000, 2000, 64);
     let folder = vectors.folder.path().join("results");

@@ -1,6 +1,6 @@
 //! The engine against a naive double loop in float64: the same docs, the same bits.
 
-use knnscope::compute::exact::{Engine, EngineSize, Filter, Shape, TopK};
+use knnscope::compute::exact::{Engine, EngineSize, Filter, Shape, TopK, sample_queries};
 use knnscope::compute::kernels::{Level, scalar};
 use knnscope::compute::metric::Metric;
 use knnscope::compute::vectors::VectorFile;
@@ -83,6 +83,12 @@ fn ways(docs: usize) -> Vec<(&'static str, EngineSize, usize, Level)> {
     vec![
         ("tiles", size(Filter::Float32, true, docs), 1, best),
         ("tiles without norms", size(Filter::Float32, false, docs), 3, best),
+        (
+            "tiles, three queries at a time",
+            EngineSize { pass_queries: 3, ..size(Filter::Float32, true, docs) },
+            2,
+            best,
+        ),
         ("faer", size(Filter::Float32, true, docs), 3, Level::Avx2.min(best)),
         ("faer, scalar filter", size(Filter::Float32, false, docs), 1, Level::Scalar),
         ("int8", size(Filter::Int8(Shape::Plain), true, docs), 2, best),
@@ -90,6 +96,7 @@ fn ways(docs: usize) -> Vec<(&'static str, EngineSize, usize, Level)> {
         ("int8, lower CPU", size(Filter::Int8(Shape::Plain), true, docs), 1, Level::Avx2.min(best)),
         ("int8 rotated", size(Filter::Int8(Shape::Rotated), true, docs), 2, best),
         ("int8 tuned", size(Filter::Int8(Shape::Auto), true, docs), 2, best),
+        ("tuned", EngineSize { bytes: 1 << 30, ..size(Filter::Int8(Shape::Auto), true, docs) }, 2, best),
         ("int8 prefix", size(Filter::Int8(Shape::Prefix), true, docs), 2, best),
         ("half of the axes, coded", size(Filter::Int8(Shape::Coded), true, docs), 2, best),
         ("half of the axes, coded, in blocks", size(Filter::Int8(Shape::Coded), false, docs / 2 + 1), 1, best),
@@ -219,6 +226,44 @@ proptest! {
 }
 
 /// A score beyond float32 cannot be stored, and is named instead.
+/// Where codes could part hardly any pairs, float32 tiles score; unless these could not either, or there is no room for them.
+#[test]
+fn a_sample_says_whether_codes_are_worth_their_while() {
+    let (dim, k) = (32, 10);
+    let mut random = Random::new(5);
+    let far = |values: Vec<f32>| -> Vec<f32> { values.into_iter().map(|value| value + 30.0).collect() };
+    let (docs, queries) = (random.values(4000 * dim), random.values(200 * dim));
+    let (far_docs, far_queries) = (far(docs.clone()), far(queries.clone()));
+    let same = docs[..dim].repeat(4000);
+    // Only the last of the queries have the docs' large mean.
+    let late = [&queries[..100 * dim], &far_queries[100 * dim..]].concat();
+    let int8 = Filter::Int8(Shape::Auto);
+    for (name, docs, queries, bytes, filter) in [
+        ("spread", &docs, &queries, 1 << 30, int8),
+        ("a large mean", &far_docs, &far_queries, 1 << 30, Filter::Float32),
+        ("a large mean of later queries", &far_docs, &late, 1 << 30, Filter::Float32),
+        ("a large mean, no room", &far_docs, &far_queries, 0, int8),
+        ("all the same", &same, &queries, 1 << 30, int8),
+    ] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("docs.vec");
+        write_vectors(&path, docs);
+        let file = VectorFile::open(&path, dim).expect("opens");
+        let size =
+            EngineSize { filter: int8, pass_queries: 200, docs_kept: true, queries: 20_000, block_docs: 4000, bytes };
+        let sample: Vec<f32> =
+            sample_queries(200).flat_map(|query| &queries[query * dim..(query + 1) * dim]).copied().collect();
+        let (metric, monitor) = (Metric::Dot, Monitor::new());
+        let engine =
+            Engine::new(&file, 4000, metric, k, size, Level::detected(), &sample, &monitor).expect("an engine");
+        let found = engine.top_k(queries, |row| row, &monitor).expect("scores");
+        assert_eq!(found, naive(docs, queries, dim, k, metric), "{name}");
+        let stats = engine.stats();
+        assert_eq!(stats.size.map(|size| size.filter), Some(filter), "{name}: {}", stats.coded_as);
+        assert_eq!(stats.coded_as.contains("of the pairs to float64"), filter == Filter::Float32, "{}", stats.coded_as);
+    }
+}
+
 #[test]
 fn scores_beyond_float32_are_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");

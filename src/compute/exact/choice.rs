@@ -77,21 +77,63 @@ impl Choice {
         Self { filter, why }
     }
 
-    /// The largest buffers within `budget`; float32 tiles where codes do not fit and nobody asked for them.
+    /// The largest buffers within `budget`. Where nobody asked for codes and they do not fit well, such as take no room for
+    /// axes, and float32 tiles where these do not either.
     ///
     /// # Errors
     /// If not even one query at a time fits.
     pub fn fit(self, budget: u64, demand: &Demand) -> Result<(Self, EngineSize), Error> {
         let fits = EngineSize::within(budget, self.filter, demand);
-        let too_small = match &fits {
-            Ok(size) => !size.docs_kept && size.block_docs < Self::SMALL_BLOCK,
-            Err(error) => matches!(error, Error::MemoryBudget { .. }),
-        };
-        if self.filter == Filter::Int8(Shape::Auto) && too_small {
-            let why = format!("codes do not fit well into {} of memory", bytes(budget));
-            let tiles = Self { filter: Filter::Float32, why };
-            return EngineSize::within(budget, tiles.filter, demand).map(|size| (tiles, size));
+        if self.filter != Filter::Int8(Shape::Auto) || Self::fits_well(&fits) {
+            return fits.map(|size| (self, size));
         }
-        fits.map(|size| (self, size))
+        let compact = Filter::Int8(Shape::Compact);
+        let fits = EngineSize::within(budget, compact, demand);
+        let budget_text = bytes(budget);
+        let (filter, why) = match Self::fits_well(&fits) {
+            true => (compact, format!("{}; {budget_text} of memory is too little to look for axes", self.why)),
+            false => (Filter::Float32, format!("codes do not fit well into {budget_text} of memory")),
+        };
+        EngineSize::within(budget, filter, demand).map(|size| (Self { filter, why }, size))
+    }
+
+    /// Whether there is room for codes of so many docs at a time that they pay.
+    fn fits_well(fits: &Result<EngineSize, Error>) -> bool {
+        match fits {
+            Ok(size) => size.docs_kept || size.block_docs >= Self::SMALL_BLOCK,
+            Err(error) => !matches!(error, Error::MemoryBudget { .. }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_chosen_fits_into_memory() {
+        let demand = Demand { dim: 1024, num_docs: 100_000, top_k: 100, queries: 1000, threads: 2 };
+        let fit = |budget: u64| {
+            let choice = Choice { filter: Filter::Int8(Shape::Auto), why: "fastest".to_owned() };
+            let (choice, size) = choice.fit(budget, &demand).expect("fits");
+            assert!(size.bytes <= budget && size.filter == choice.filter, "{size:?}");
+            (choice.filter, choice.why)
+        };
+        assert_eq!(fit(500_000_000), (Filter::Int8(Shape::Auto), "fastest".to_owned()));
+        let why = "fastest; 60.0 MB of memory is too little to look for axes";
+        assert_eq!(fit(60_000_000), (Filter::Int8(Shape::Compact), why.to_owned()));
+        let why = "codes do not fit well into 15.0 MB of memory";
+        assert_eq!(fit(15_000_000), (Filter::Float32, why.to_owned()));
+    }
+
+    #[test]
+    fn axes_that_find_no_room_are_refused_in_words() {
+        let demand = Demand { dim: 1024, num_docs: 100_000, top_k: 100, queries: 1000, threads: 2 };
+        let choice = Choice { filter: Filter::Int8(Shape::Prefix), why: "asked for".to_owned() };
+        let message = choice.fit(60_000_000, &demand).expect_err("too little").to_string();
+        assert!(
+            message.ends_with("Raise the budget (--memory) or take a --kernel that looks for no axes: f32 or int8"),
+            "{message}"
+        );
     }
 }

@@ -12,7 +12,7 @@ use super::int8::{self, CodedDocs, Coding, ScanCounts, Tile};
 use super::nearest::{Nearest, Scorer, decide_all, scoring_bytes};
 use super::tiles::Tiles;
 use super::topk::{Candidate, Candidates, SharedFloor};
-use super::tuning;
+use super::tuning::{self, Chosen};
 use crate::compute::error::{Error, Result};
 use crate::compute::kernels::fused::{PANEL, Survivor, TileFilter};
 use crate::compute::kernels::int8::GROUP;
@@ -73,9 +73,11 @@ pub enum Filter {
 /// How docs are turned before they are coded, and how many dimensions the filter looks at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// What a sample says is fastest.
+    /// What a sample says is fastest; float32 tiles where codes would part too few pairs.
     Auto,
-    /// What a sample says is fastest, all dimensions at once.
+    /// What a sample says is fastest but for axes, which take room to find.
+    Compact,
+    /// What a sample says is fastest of codes, all dimensions at once.
     Whole,
     /// As they are.
     Plain,
@@ -159,7 +161,9 @@ impl EngineSize {
         // Sub-blocks are filled up to whole panels.
         let all_docs = num_docs as u64 * doc_bytes * 21 / 20 + (1 << 20);
         let keys = (4 * (Nearest::roomy_capacity_for(top_k) + top_k)) as u64;
-        let working = threads as u64 * (int8::thread_bytes(dim) + keys) + tuning::bytes(shape, dim, num_docs);
+        let working = threads as u64 * (int8::thread_bytes(dim) + keys) + tuning::chosen_bytes(shape, dim);
+        // Over before anything else is there.
+        let choosing = tuning::bytes(shape, dim, num_docs);
         let docs_kept = all_docs + working <= budget / 4 * 3;
         let docs = if docs_kept { all_docs } else { (budget / 2).saturating_sub(working).max(64 * doc_bytes) };
         let block_docs = if docs_kept { num_docs } else { ((docs / doc_bytes * 20 / 21) as usize).clamp(1, num_docs) };
@@ -169,8 +173,13 @@ impl EngineSize {
             let query = 2 * dim as u64 * 4 + dim as u64 + 160 + entries;
             let tile = coded_tile_queries(dim, pass).min(pass);
             let together = scoring_bytes(pass, tile, capacity);
-            docs + working + together + pass as u64 * query + results_bytes(pass as u64, top_k as u64)
+            let scanning = docs + working + together + pass as u64 * query + results_bytes(pass as u64, top_k as u64);
+            scanning.max(choosing)
         };
+        if choosing > budget {
+            let instead = "take a --kernel that looks for no axes: f32 or int8";
+            return Err(Error::MemoryBudget { needed: needs(1), budget, instead });
+        }
         // Every pass over docs that are not kept reads them all again: few large ones are better.
         let most = if docs_kept { PASS_QUERIES } else { MOST_PASS_QUERIES }.min(queries.max(1));
         let (pass_queries, bytes) = largest_pass(most, budget, needs)?;
@@ -194,7 +203,7 @@ fn largest_pass(most: usize, budget: u64, needs: impl Fn(usize) -> u64) -> Resul
     let mut pass = most;
     while needs(pass) > budget {
         if pass == 1 {
-            return Err(Error::MemoryBudget { needed: needs(1), budget });
+            return Err(Error::MemoryBudget { needed: needs(1), budget, instead: "lower topK" });
         }
         pass /= 2;
     }
@@ -241,7 +250,9 @@ enum Kept {
 /// What an engine did so far, for those who want to know why it took so long.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EngineStats {
-    /// How docs were coded, in words.
+    /// The buffers; none before there is an engine. Their filter may be another one than was asked for.
+    pub size: Option<EngineSize>,
+    /// How docs were coded, in words; or why they were not, though that was asked for.
     pub coded_as: String,
     /// Dimensions of which every pair is looked at.
     pub scanned_dim: usize,
@@ -260,7 +271,7 @@ pub struct EngineStats {
 impl<'a> Engine<'a> {
     /// `1 ≤ top_k ≤ num_docs ≤ docs.rows()`, `num_docs < 2³²`; every value of those rows finite, and
     /// no row zero under cosine (see [`VectorFile::check_rows`]). `queries`: some of those that will be
-    /// asked, row-major, so that the fastest way can be chosen; may be empty.
+    /// asked, row-major, so that the fastest way can be chosen (see [`super::sample_queries`]); may be empty.
     ///
     /// # Errors
     /// Docs that shrank; cancelled.
@@ -277,35 +288,51 @@ impl<'a> Engine<'a> {
     ) -> Result<Self> {
         debug_assert!((1..=num_docs).contains(&top_k) && num_docs <= docs.rows());
         let scanned_dim = docs.dim();
-        let stats = Mutex::new(EngineStats { scanned_dim, ..EngineStats::default() });
+        let stats = Mutex::new(EngineStats { size: Some(size), scanned_dim, ..EngineStats::default() });
         let kept = Kept::Nothing;
         let bound = ErrorBound::new(metric, docs.dim());
         let mut engine = Self { docs, num_docs, metric, top_k, bound, level, size, kept, stats };
         let started = Instant::now();
-        engine.kept = match size.filter {
-            Filter::Float32 if size.docs_kept => Kept::Norms(engine.all_norms(monitor)?),
-            Filter::Float32 => Kept::Nothing,
-            Filter::Int8(shape) => {
-                // Docs that are not kept are turned again in every pass.
-                let expected = if size.docs_kept { size.queries } else { size.queries.min(size.pass_queries) };
-                let asked = tuning::Asked { docs, num_docs, metric, top_k, level, queries, expected };
-                let coding = tuning::coding(&asked, shape, monitor)?;
-                engine.stats().tuning_secs = started.elapsed().as_secs_f64();
-                engine.stats().coded_as = coding.describe();
-                engine.stats().scanned_dim = coding.prefix;
-                match size.docs_kept {
-                    true => {
-                        monitor.begin("coding docs", "docs", num_docs as u64);
-                        let codes = CodedDocs::new(docs, 0..num_docs, &coding, |docs| Ok(monitor.advance(docs)?))?;
-                        Kept::Codes(coding, codes)
-                    }
-                    false => Kept::Coding(coding),
-                }
+        let Filter::Int8(shape) = size.filter else { return engine.with_tiles(started, monitor) };
+        // Docs that are not kept are turned again in every pass.
+        let expected = if size.docs_kept { size.queries } else { size.queries.min(size.pass_queries) };
+        let threads = rayon::current_num_threads();
+        let demand = Demand { dim: docs.dim(), num_docs, top_k, queries: size.queries, threads };
+        let tiles = EngineSize::of_tiles(size.bytes, &demand).ok();
+        let has_tiles = tiles.is_some();
+        let asked = tuning::Asked { docs, num_docs, metric, top_k, level, queries, expected, has_tiles };
+        let chosen = tuning::choose(&asked, shape, monitor)?;
+        engine.stats().tuning_secs = started.elapsed().as_secs_f64();
+        let coding = match (chosen, tiles) {
+            (Chosen::Codes(coding), _) => coding,
+            (Chosen::Tiles { why }, tiles) => {
+                engine.size = tiles.unwrap_or(size);
+                engine.stats().size = Some(engine.size);
+                engine.stats().coded_as = why;
+                return engine.with_tiles(started, monitor);
             }
+        };
+        engine.stats().coded_as = coding.describe();
+        engine.stats().scanned_dim = coding.prefix;
+        engine.kept = if size.docs_kept {
+            monitor.begin("coding docs", "docs", num_docs as u64);
+            let codes = CodedDocs::new(docs, 0..num_docs, &coding, |docs| Ok(monitor.advance(docs)?))?;
+            Kept::Codes(coding, codes)
+        } else {
+            Kept::Coding(coding)
         };
         let tuning_secs = engine.stats().tuning_secs;
         engine.stats().coding_secs += started.elapsed().as_secs_f64() - tuning_secs;
         Ok(engine)
+    }
+
+    fn with_tiles(mut self, started: Instant, monitor: &Monitor) -> Result<Self> {
+        if self.size.docs_kept {
+            self.kept = Kept::Norms(self.all_norms(monitor)?);
+        }
+        let tuning_secs = self.stats().tuning_secs;
+        self.stats().coding_secs += started.elapsed().as_secs_f64() - tuning_secs;
+        Ok(self)
     }
 
     /// What was done so far.
@@ -338,7 +365,7 @@ impl<'a> Engine<'a> {
     pub fn top_k(&self, queries: &[f32], query_row: impl Fn(usize) -> usize + Sync, monitor: &Monitor) -> Result<TopK> {
         let (started, coded_before) = (Instant::now(), self.stats().coding_secs);
         let found = match &self.kept {
-            Kept::Nothing | Kept::Norms(_) => self.top_k_by_tiles(queries, query_row, monitor),
+            Kept::Nothing | Kept::Norms(_) => self.top_k_by_passes(queries, query_row, monitor),
             Kept::Codes(coding, codes) => self.top_k_by_codes(coding, Some(codes), queries, query_row, monitor),
             Kept::Coding(coding) => self.top_k_by_codes(coding, None, queries, query_row, monitor),
         };
@@ -442,6 +469,23 @@ impl<'a> Engine<'a> {
     fn scorer<'q>(&'q self, query: &'q [f32]) -> ExactScorer<'q> {
         let square = kernels::dot_f64(self.level, query, query);
         ExactScorer { engine: self, query, norm: square.sqrt(), square }
+    }
+
+    /// Some queries at a time, where tiles have less room than the codes that were asked for.
+    fn top_k_by_passes(
+        &self,
+        queries: &[f32],
+        query_row: impl Fn(usize) -> usize + Sync,
+        monitor: &Monitor,
+    ) -> Result<TopK> {
+        let mut all = TopK::zeros(0);
+        let pass = self.size.pass_queries;
+        for (number, queries) in queries.chunks(pass * self.docs.dim()).enumerate() {
+            let found = self.top_k_by_tiles(queries, |index| query_row(number * pass + index), monitor)?;
+            all.scores.extend(found.scores);
+            all.docs.extend(found.docs);
+        }
+        Ok(all)
     }
 
     fn top_k_by_tiles(

@@ -24,6 +24,7 @@ use rayon::prelude::*;
 use super::scatter;
 use super::turn::{CodedAxes, Member, Turn};
 use crate::compute::error::{Error, Result};
+use crate::compute::figures::count;
 use crate::compute::kernels::int8::{BIAS, CODE_MAX, Dot, GROUP, Hit, PANEL, PANEL_WORD, WORD, biased};
 use crate::compute::kernels::{self, Level, PanelBounds};
 use crate::compute::metric::Metric;
@@ -87,9 +88,9 @@ impl Coding {
     /// In words.
     pub fn describe(&self) -> String {
         let prefix = match self.rest() {
-            0 if self.coded_dim() < self.dim => format!(", {} of {} dimensions", self.turned_dim(), self.dim),
+            0 if self.coded_dim() < self.dim => format!(", {} of {}", count(self.turned_dim()), count(self.dim)),
             0 => String::new(),
-            _ => format!(", the first {} of {} dimensions first", self.prefix, self.dim),
+            _ => format!(", the first {} of {} first", count(self.prefix), count(self.dim)),
         };
         format!("codes of {}{prefix}", self.turn.name())
     }

@@ -186,6 +186,7 @@ impl<'a> ManhattanEngine<'a> {
             return Err(Error::MemoryBudget {
                 needed: block_docs as u64 * doc_bytes + query_bytes * GROUP as u64,
                 budget,
+                instead: "lower k",
             });
         }
         let pass_queries = ((left / query_bytes) as usize).clamp(GROUP, PASS_QUERIES);

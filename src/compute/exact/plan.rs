@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::choice::{Choice, Kernel};
 use super::engine::{Demand, Engine, EngineSize, EngineStats, Filter, TILE};
+use super::sample_queries;
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
 use crate::compute::kernels::Level;
@@ -184,14 +185,14 @@ impl ScorePlan {
             top_k,
             self.size,
             Level::detected(),
-            self.first_queries(),
+            &self.sampled_queries(),
             monitor,
         )
     }
 
     /// Some queries, by which the engine tunes itself.
-    fn first_queries(&self) -> &[f32] {
-        self.queries.rows_in(0..self.queries_to_compute().min(TILE))
+    fn sampled_queries(&self) -> Vec<f32> {
+        sample_queries(self.queries_to_compute()).flat_map(|row| self.queries.row(row)).copied().collect()
     }
 
     /// Keeps what an engine did for [`ScorePlan::report`].
@@ -221,12 +222,14 @@ impl ScorePlan {
         let docs = by_work.min(by_bytes).max(self.params.top_k).clamp(1, self.num_docs);
         let no_zero_rows = self.params.metric == Metric::Cosine;
         self.docs.check_rows(0..docs, no_zero_rows, &Monitor::new())?;
-        let looked_at = queries.max(self.first_queries().len() / self.params.dim);
-        self.queries.check_rows(0..looked_at, no_zero_rows, &Monitor::new())?;
+        self.queries.check_rows(0..queries, no_zero_rows, &Monitor::new())?;
+        for row in sample_queries(self.queries_to_compute()) {
+            self.queries.check_rows(row..row + 1, no_zero_rows, &Monitor::new())?;
+        }
         let ScoreParams { metric, top_k, .. } = self.params;
         let size = EngineSize { docs_kept: true, block_docs: docs, ..self.size };
-        let engine =
-            Engine::new(&self.docs, docs, metric, top_k, size, Level::detected(), self.first_queries(), monitor)?;
+        let sample = self.sampled_queries();
+        let engine = Engine::new(&self.docs, docs, metric, top_k, size, Level::detected(), &sample, monitor)?;
         let tuning_secs = engine.stats().tuning_secs;
         let coding_secs = engine.stats().coding_secs / docs as f64 * self.num_docs as f64;
         // The first time warms caches and pages; the better of the others is what lasts.

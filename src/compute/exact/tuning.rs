@@ -1,12 +1,17 @@
-//! How docs are coded for the int8 filter: chosen from a sample of them and of the queries.
+//! How docs are coded for the int8 filter, or that they had better not be: chosen from a sample of them and of the queries.
+
+mod passing;
 
 use rayon::prelude::*;
 
+use passing::{Pairs, Way};
+
 use super::engine::Shape;
 use super::int8::{Coding, append_as_coded, step_of};
-use super::scatter;
 use super::turn::{Leading, Turn};
+use super::{SAMPLE_QUERIES, scatter};
 use crate::compute::error::Result;
+use crate::compute::figures::counted;
 use crate::compute::kernels::int8::{Dot, PANEL, WORD};
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
@@ -16,7 +21,6 @@ use crate::job::Monitor;
 /// Docs of the sample, and its bytes at most.
 const SAMPLE_DOCS: usize = 2048;
 const SAMPLE_BYTES: usize = 16 << 20;
-const SAMPLE_QUERIES: usize = 16;
 /// Docs that a thread samples before it looks for others.
 const SAMPLED_TOGETHER: usize = 64;
 /// Eigenvectors of larger matrices take longer than they save, and nothing can interrupt them.
@@ -28,6 +32,13 @@ const ROTATION_GAIN: f64 = 0.85;
 const HIT_PRODUCTS: f64 = 12_000.0;
 /// Float32 multiply-adds cost as much as this many of int8.
 const FLOAT_PRODUCTS: f64 = 4.0;
+/// And those of float32 tiles, which find the nearest on the way, and what a pair takes beside them and beyond what it takes with
+/// codes. Of 200 million pairs float32 and int8 took 32 and 20 ms at 8 dimensions, 51 and 27 at 32, 102 and 47 at 96,
+/// 330 and 120 at 384; measured on two cores of Zen 5.
+const TILE_PRODUCTS: f64 = 4.3;
+const TILE_BEGINNING: f64 = 60.0;
+/// What coding a value takes, in products of the kernel (24 ms for 10⁸ values, there).
+const CODING_PRODUCTS: f64 = 250.0;
 /// And those of turning codes, with what it takes to code docs before.
 const CODED_PRODUCTS: f64 = 1.3;
 /// Principal axes are looked for when turning everything costs at most this part of the scan: finding them takes
@@ -60,6 +71,8 @@ const MOST_LEFT_OUT: f64 = 0.04;
 const BEGINNING: f64 = 20.0;
 /// What a pair costs that goes to float64, in such products.
 const SCORED_PRODUCTS: f64 = 100_000.0;
+/// And where float32 tiles let it through: candidates of a tile are decided query by query.
+const TILE_SCORED_PRODUCTS: f64 = 300_000.0;
 /// What coding loses of a vector whose values are spread, as a share of its length.
 const SPREAD_LOSS: f64 = 0.0085;
 /// How far coded axes are from orthonormal.
@@ -74,10 +87,12 @@ pub struct Asked<'a> {
     pub metric: Metric,
     pub top_k: usize,
     pub level: Level,
-    /// Some of the queries, row-major; may be none.
+    /// Some of the queries, from all over them, row-major; may be none.
     pub queries: &'a [f32],
     /// How many will come in all.
     pub expected: usize,
+    /// Whether float32 tiles may be chosen.
+    pub has_tiles: bool,
 }
 
 impl Asked<'_> {
@@ -86,29 +101,46 @@ impl Asked<'_> {
     }
 }
 
-/// Bytes that choosing takes at most.
+/// Bytes that choosing takes at most, all of which are free afterwards.
 pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
     let sample = (sample_docs(dim).min(num_docs) * dim * 4) as u64;
     let axes = if dim <= MOST_AXES { (dim * dim) as u64 } else { 0 };
     // Some matrices of as many axes as are tried.
-    let led = if dim <= MOST_LED || shape == Shape::Coded {
-        (8 * dim.max(MOST_LEADING) * MOST_LEADING * 4) as u64
-    } else {
-        0
-    };
+    let led = if dim <= MOST_LED || shape == Shape::Coded { 8 * led_bytes(dim) } else { 0 };
     match shape {
         Shape::Plain | Shape::Rotated => 0,
-        Shape::Whole => 2 * sample,
+        Shape::Whole | Shape::Compact => 3 * sample,
         // The sample, also in float64 and turned; its moments, their eigenvectors and the check of them.
         Shape::Auto | Shape::Prefix | Shape::Coded => 6 * sample + (axes * 60).max(led),
     }
+}
+
+/// Bytes that what was chosen takes at most.
+pub fn chosen_bytes(shape: Shape, dim: usize) -> u64 {
+    match shape {
+        Shape::Plain | Shape::Rotated | Shape::Whole | Shape::Compact => 0,
+        Shape::Auto | Shape::Prefix | Shape::Coded => led_bytes(dim).max(4 * (dim.min(MOST_AXES) as u64).pow(2)),
+    }
+}
+
+fn led_bytes(dim: usize) -> u64 {
+    (dim.max(MOST_LEADING) * MOST_LEADING * 4) as u64
+}
+
+/// What is best for what is asked.
+pub enum Chosen {
+    Codes(Coding),
+    /// Float32 tiles, and why.
+    Tiles {
+        why: String,
+    },
 }
 
 /// Chooses for `shape`.
 ///
 /// # Errors
 /// Docs that shrank; cancelled.
-pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Coding> {
+pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chosen> {
     let dim = asked.docs.dim();
     let whole = Coding {
         metric: asked.metric,
@@ -120,11 +152,10 @@ pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Codi
         trust: 1.0,
     };
     let rotated = || Coding { turn: Turn::Hadamard { dim }, ..whole.clone() };
-    if matches!(shape, Shape::Plain) {
-        return Ok(whole);
-    }
-    if matches!(shape, Shape::Rotated) {
-        return Ok(rotated());
+    match shape {
+        Shape::Plain => return Ok(Chosen::Codes(whole)),
+        Shape::Rotated => return Ok(Chosen::Codes(rotated())),
+        Shape::Auto | Shape::Compact | Shape::Whole | Shape::Prefix | Shape::Coded => {}
     }
     monitor.begin("sampling docs", "docs", sample_docs(dim).min(asked.num_docs) as u64);
     asked.docs.check_size()?;
@@ -133,19 +164,51 @@ pub fn coding(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Codi
         let axes = Leading::of(&sample, dim, (dim / 2).clamp(1, MOST_LEADING), f64::INFINITY, asked.level);
         monitor.check()?;
         let turn = axes.and_then(|(axes, _)| axes.first_coded(axes.count(), asked.level, whole.dot));
-        return Ok(turn.map_or(whole.clone(), |turn| whole.along(turn)));
+        return Ok(Chosen::Codes(turn.map_or(whole.clone(), |turn| whole.along(turn))));
     }
-    if let Some(turn) = leading_of(asked, shape, &sample, monitor)? {
-        return Ok(whole.along(turn));
-    }
-    if let Some((turn, prefix)) = prefix_of(asked, shape, &sample, monitor)? {
-        return Ok(Coding { turn, prefix, ..whole });
+    let plain_loss = loss_of(&sample, dim, asked.level);
+    let is_judged = shape != Shape::Whole && !asked.queries.is_empty();
+    let pairs = is_judged.then(|| Pairs::of(asked, &sample));
+    monitor.check()?;
+    let whole_price = |passing: f64| price(dim, passing) + CODING_PRODUCTS * dim as f64 / asked.expected.max(1) as f64;
+    let tiles_price = match &pairs {
+        Some(pairs) if asked.has_tiles && shape != Shape::Prefix => {
+            TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + pairs.by_tiles() * TILE_SCORED_PRODUCTS
+        }
+        _ => f64::INFINITY,
+    };
+    if let Some(pairs) = &pairs {
+        let most_paid = whole_price(pairs.by_codes(plain_loss)).min(tiles_price) * (1.0 - LEADING_GAIN);
+        if let Some(turn) = leading_of(asked, shape, &sample, (pairs, plain_loss, most_paid), monitor)? {
+            return Ok(Chosen::Codes(whole.along(turn)));
+        }
     }
     let mut turned = Vec::new();
-    let rotation = rotated();
-    rotation.turn.apply(&sample[..sample.len().min(CODED_DOCS * dim)], &mut turned);
-    let gain = residual_of(&turned, dim, asked.level) / residual_of(&sample, dim, asked.level);
-    Ok(if gain < ROTATION_GAIN { rotation } else { whole })
+    rotated().turn.apply(&sample[..sample.len().min(CODED_DOCS * dim)], &mut turned);
+    let rotated_loss = loss_of(&turned, dim, asked.level);
+    let (whole, loss) = match rotated_loss < ROTATION_GAIN * plain_loss {
+        true => (rotated(), rotated_loss),
+        false => (whole, plain_loss),
+    };
+    if let Some(pairs) = &pairs {
+        let passing = pairs.by_codes(loss);
+        if tiles_price < whole_price(passing) {
+            let why = match price(dim, passing) < tiles_price {
+                true => format!("coding the docs does not pay for {}", counted(asked.expected, "query", "queries")),
+                false => format!("codes would leave {:.1} % of the pairs to float64", passing * 100.0),
+            };
+            return Ok(Chosen::Tiles { why });
+        }
+    }
+    if let Some((turn, prefix)) = prefix_of(asked, shape, &sample, monitor)? {
+        return Ok(Chosen::Codes(Coding { turn, prefix, ..whole }));
+    }
+    Ok(Chosen::Codes(whole))
+}
+
+/// What a pair costs of which `dims` dimensions are looked at, in products of the kernel, where a share of `passing` goes on to float64.
+fn price(dims: usize, passing: f64) -> f64 {
+    dims as f64 + BEGINNING + passing * SCORED_PRODUCTS
 }
 
 fn sample_docs(dim: usize) -> usize {
@@ -176,16 +239,16 @@ fn sample_of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Vec<f32>> {
     Ok(sample)
 }
 
-/// The mean of ‖x − step · code‖, each with a step of its own.
-fn residual_of(rows: &[f32], dim: usize, level: Level) -> f64 {
+/// The share of vectors' lengths that is lost, ‖x − step · code‖ of ‖x‖, each with a step of its own; of all together.
+fn loss_of(rows: &[f32], dim: usize, level: Level) -> f64 {
     let mut codes = vec![0i8; dim];
-    let residual = |row: &[f32]| {
+    let (mut lost, mut lengths) = (0.0, 0.0);
+    for row in rows.chunks_exact(dim).take(CODED_DOCS) {
         let (step, factor) = step_of(kernels::largest_abs(level, row));
-        f64::from(kernels::quantise(level, row, factor, step, &mut codes)).sqrt()
-    };
-    let rows = rows.chunks_exact(dim).take(CODED_DOCS);
-    let count = rows.len().max(1) as f64;
-    rows.map(residual).sum::<f64>() / count
+        lost += f64::from(kernels::quantise(level, row, factor, step, &mut codes)).sqrt();
+        lengths += kernels::dot_f64(level, row, row).sqrt();
+    }
+    if lengths > 0.0 { lost / lengths } else { 0.0 }
 }
 
 /// Principal axes and how many of them to look at first, if that is asked for or pays.
@@ -209,11 +272,19 @@ fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor)
 }
 
 /// The leading principal axes that are worth more alone than all dimensions, if there are such.
-fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor) -> Result<Option<Turn>> {
+///
+/// `judge`: sampled pairs, what codes lose of a vector's length, and what a pair may cost.
+fn leading_of(
+    asked: &Asked<'_>,
+    shape: Shape,
+    sample: &[f32],
+    judge: (&Pairs<'_>, f64, f64),
+    monitor: &Monitor,
+) -> Result<Option<Turn>> {
     let dim = asked.docs.dim();
-    let pairs = asked.num_docs as f64 * asked.expected as f64;
+    let pair_count = asked.num_docs as f64 * asked.expected as f64;
     let wanted = matches!(shape, Shape::Auto | Shape::Prefix)
-        && (shape == Shape::Prefix || pairs * dim as f64 > LARGE_SCAN)
+        && (shape == Shape::Prefix || pair_count * dim as f64 > LARGE_SCAN)
         && (LEAST_LED..=MOST_LED).contains(&dim)
         && !asked.queries.is_empty();
     if !wanted {
@@ -226,7 +297,7 @@ fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor
             Way::Float32 => docs * FLOAT_PRODUCTS * kept as f64,
             Way::Coded => docs * CODED_PRODUCTS * kept.next_multiple_of(PANEL) as f64,
         };
-        (of_docs + queries * FLOAT_PRODUCTS * kept as f64) * dim as f64 / pairs
+        (of_docs + queries * FLOAT_PRODUCTS * kept as f64) * dim as f64 / pair_count
     };
     let ways: &[Way] = if asked.dot().is_fast() { &[Way::Float32, Way::Coded] } else { &[Way::Float32] };
     // Beyond this many, turning all vectors and scanning the codes cannot save what is wanted.
@@ -244,17 +315,15 @@ fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor
     // There are no more axes than docs in the sample.
     kept.retain(|&kept| kept <= all.count());
     // Judged by docs that axes were not made of, as far as there are such.
-    let passing = Passing::of(asked, &all, &kept, &sample[sample.len().saturating_sub(PASSING_DOCS * dim)..]);
+    let (pairs, loss, most_paid) = judge;
+    let passing = pairs.along(&all, &kept, loss);
     monitor.check()?;
-    // In products of the kernel a pair.
-    let cost = |dims: usize, passing: f64| dims as f64 + BEGINNING + passing * SCORED_PRODUCTS;
     let mut costs: Vec<(f64, Way, usize)> = Vec::new();
     for &way in ways {
-        let shares = kept.iter().zip(passing.along(way));
-        costs.extend(shares.map(|(&kept, &share)| (cost(kept, share) + turning(way, kept), way, kept)));
+        let shares = kept.iter().zip(&passing[way as usize]);
+        costs.extend(shares.map(|(&kept, &share)| (price(kept, share) + turning(way, kept), way, kept)));
     }
     costs.sort_by(|left, right| left.0.total_cmp(&right.0));
-    let most_paid = cost(dim, passing.whole) * (1.0 - LEADING_GAIN);
     let paying = costs.into_iter().filter(|(price, ..)| shape == Shape::Prefix || *price < most_paid);
     // The next best where axes are refused.
     let mut turns = paying.map(|(_, way, kept)| match way {
@@ -262,88 +331,6 @@ fn leading_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor
         Way::Coded => all.first_coded(kept, asked.level, asked.dot()),
     });
     Ok(turns.find_map(|turn| turn))
-}
-
-/// How docs are turned along leading axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Float32,
-    /// By int8 codes of docs and axes.
-    Coded,
-}
-
-/// The share of pairs that bounds let through beside the nearest, of sampled docs and queries.
-struct Passing {
-    /// For each number of leading axes: turned in float32, and as codes.
-    along: [Vec<f64>; 2],
-    /// With all dimensions.
-    whole: f64,
-}
-
-impl Passing {
-    fn along(&self, way: Way) -> &[f64] {
-        &self.along[way as usize]
-    }
-
-    /// Along the first `kept` of the axes of `all`, for each of these numbers.
-    fn of(asked: &Asked<'_>, all: &Leading, kept: &[usize], sample: &[f32]) -> Self {
-        let (dim, level) = (asked.docs.dim(), asked.level);
-        let queries = &asked.queries[..asked.queries.len().min(SAMPLE_QUERIES * dim)];
-        let (docs, turned) = (all.apply(sample), all.apply(queries));
-        let (most, count) = (all.count(), sample.len() / dim);
-        let square = |vector: &[f32]| kernels::dot_f64(level, vector, vector);
-        let squares: Vec<f64> = sample.chunks_exact(dim).map(square).collect();
-        let largest = squares.iter().fold(0.0f64, |high, square| high.max(square.sqrt()));
-        let offset = |doc: usize| if asked.metric == Metric::Euclidean { squares[doc] / 2.0 } else { 0.0 };
-        // What is left of a vector after each number of axes.
-        let lefts = |turned: &[f32], square: f64| -> Vec<f64> {
-            let left =
-                |&kept: &usize| (square - kernels::dot_f64(level, &turned[..kept], &turned[..kept])).max(0.0).sqrt();
-            kept.iter().map(left).collect()
-        };
-        let doc_lefts: Vec<Vec<f64>> =
-            docs.chunks_exact(most).zip(&squares).map(|(turned, &square)| lefts(turned, square)).collect();
-        // The k-th nearest of all docs, in the sample.
-        let rank = (asked.top_k * count / asked.num_docs).min(count - 1);
-        let coding_loss = residual_of(sample, dim, level);
-        let counts = queries.par_chunks_exact(dim).zip(turned.par_chunks_exact(most)).map(|(query, turned)| {
-            let query_square = square(query);
-            let query_lefts = lefts(turned, query_square);
-            let key = |doc: usize| kernels::dot_f64(level, query, &sample[doc * dim..(doc + 1) * dim]) - offset(doc);
-            let keys: Vec<f64> = (0..count).map(key).collect();
-            let mut sorted = keys.clone();
-            let (_, limit, _) = sorted.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
-            let (limit, norm) = (*limit, query_square.sqrt());
-            let whole = keys.iter().filter(|key| **key >= limit - 2.0 * coding_loss * norm).count();
-            let limit = limit - 2.0 * SPREAD_LOSS * norm * largest;
-            let mut passed = [vec![0usize; kept.len()], vec![0usize; kept.len()]];
-            for (doc, (coordinates, doc_lefts)) in docs.chunks_exact(most).zip(&doc_lefts).enumerate() {
-                let (mut sum, mut start) = (-offset(doc), 0);
-                for (place, &kept) in kept.iter().enumerate() {
-                    sum += kernels::dot_f64(level, &turned[start..kept], &coordinates[start..kept]);
-                    start = kept;
-                    let (query_left, doc_left) = (query_lefts[place], doc_lefts[place]);
-                    let coded_left = (doc_left * doc_left + CODED_DEFECT * squares[doc]).sqrt() + coding_loss;
-                    for (way, loss) in [(Way::Float32, 0.0), (Way::Coded, coding_loss * norm)] {
-                        let left = if way == Way::Coded { coded_left } else { doc_left };
-                        passed[way as usize][place] += usize::from(sum + query_left * left + loss >= limit);
-                    }
-                }
-            }
-            (passed, whole)
-        });
-        let nobody = || ([vec![0usize; kept.len()], vec![0usize; kept.len()]], 0usize);
-        let (passed, whole) = counts.reduce(nobody, |(mut passed, whole), (others, other_whole)| {
-            let sums = passed.iter_mut().flatten().zip(others.iter().flatten());
-            sums.for_each(|(sum, other)| *sum += other);
-            (passed, whole + other_whole)
-        });
-        // Of few docs the nearest pass in any case, which says nothing of how many of all docs do.
-        let in_any_case = queries.len() / dim * (rank + 1);
-        let share =
-            |passed: usize| passed.saturating_sub(in_any_case) as f64 / (queries.len() / dim * count).max(1) as f64;
-        Self { along: passed.map(|passed| passed.into_iter().map(share).collect()), whole: share(whole) }
-    }
 }
 
 /// The cheapest prefix, and what it costs as a share of scanning all dimensions.
@@ -371,7 +358,8 @@ fn best_prefix(
     let rank = (asked.top_k * count / asked.num_docs).min(count - 1);
     let mut spread = Vec::new();
     turn.clone().spread_at(dim * 2 / 3).apply(sample, &mut spread);
-    let residual = 2.0 * residual_of(&spread, dim, asked.level);
+    let largest = docs.chunks_exact(dim).map(norm).fold(0.0, f64::max);
+    let residual = 2.0 * loss_of(&spread, dim, asked.level) * largest;
     let mut alive = vec![0u64; prefixes.len()];
     let mut pairs = 0u64;
     let mut partial = vec![0.0f64; count * prefixes.len()];

@@ -144,14 +144,9 @@ impl Turn {
         match self {
             Self::None => "vectors as they are",
             Self::Hadamard { .. } => "vectors rotated (signs and Hadamard), so that outlier dimensions spread",
-            Self::Principal { .. } => "vectors along the principal axes of a sample",
-            Self::Leading { .. } => {
-                "vectors along the leading principal axes of a sample alone, what they leave out bounded by its length"
-            }
-            Self::Coded { .. } => {
-                "vectors along the leading principal axes of a sample alone, found by int8 products, what they leave out \
-                 bounded by its length"
-            }
+            Self::Principal { .. } => "vectors along their principal axes",
+            Self::Leading { .. } => "vectors along leading principal axes alone, turned in float32",
+            Self::Coded { .. } => "vectors along leading principal axes alone, turned by int8 products",
         }
     }
 

@@ -42,7 +42,7 @@ pub fn find_all(
     let samples = embeddings.rows();
     let needed = samples as u64 * Neighbours::bytes_of(k);
     if needed > searcher.budget() {
-        return Err(Error::MemoryBudget { needed, budget: searcher.budget() });
+        return Err(Error::MemoryBudget { needed, budget: searcher.budget(), instead: "lower k" });
     }
     let started = Instant::now();
     let mut found = Neighbours { k, rows: Vec::new(), distances: Vec::new() };

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::{Distance, Neighbours};
 use crate::compute::error::{Error, Result};
-use crate::compute::exact::{Choice, Demand, Engine, Kernel, ManhattanEngine};
+use crate::compute::exact::{Choice, Demand, Engine, Kernel, ManhattanEngine, sample_queries};
 use crate::compute::kernels::int8::Dot;
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
@@ -26,8 +26,6 @@ use crate::job::Monitor;
 const SPARE: usize = 8;
 /// Rows that are searched for at once at most, so that what is found can be written down often.
 const MOST_PASS: usize = 1 << 15;
-/// Rows by which the engine tunes itself.
-const SAMPLE: usize = 384;
 
 /// Whose neighbours are wanted.
 #[derive(Debug, Clone)]
@@ -66,7 +64,7 @@ pub struct Searcher<'a> {
 }
 
 enum AnyEngine<'a> {
-    Products(Engine<'a>, usize),
+    Products(Box<Engine<'a>>, usize),
     Manhattan(ManhattanEngine<'a>),
 }
 
@@ -228,9 +226,9 @@ impl<'a> Searcher<'a> {
         let threads = rayon::current_num_threads();
         let demand = Demand { dim: vectors.dim(), num_docs: vectors.rows(), top_k: found, queries, threads };
         let (_, size) = Choice::make(Kernel::Auto, &demand, Dot::within(self.level)).fit(self.budget, &demand)?;
-        let sample = vectors.rows_in(0..SAMPLE.min(vectors.rows()));
-        let engine = Engine::new(vectors, vectors.rows(), metric, found, size, self.level, sample, monitor)?;
-        Ok(AnyEngine::Products(engine, size.pass_queries.min(MOST_PASS)))
+        let sample: Vec<f32> = sample_queries(vectors.rows()).flat_map(|row| vectors.row(row)).copied().collect();
+        let engine = Engine::new(vectors, vectors.rows(), metric, found, size, self.level, &sample, monitor)?;
+        Ok(AnyEngine::Products(Box::new(engine), size.pass_queries.min(MOST_PASS)))
     }
 
     fn queries(&self, wanted: &Wanted<'_>, places: Range<usize>) -> Cow<'_, [f32]> {

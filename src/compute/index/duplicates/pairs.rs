@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::Within;
 use crate::compute::error::{Error, Result};
-use crate::compute::exact::{Choice, Demand, Engine, Kernel};
+use crate::compute::exact::{Choice, Demand, Engine, Kernel, sample_queries};
 use crate::compute::figures::grouped;
 use crate::compute::index::truth::Arena;
 use crate::compute::kernels::Level;
@@ -265,7 +265,8 @@ fn search_again(
     let (_, size) = Choice::make(Kernel::Auto, &demand, Dot::within(level)).fit(budget, &demand)?;
     let gather =
         |rows: &[u32]| -> Vec<f32> { rows.iter().flat_map(|&row| vectors.row(row as usize)).copied().collect() };
-    let sample = gather(&rows[..rows.len().min(384)]);
+    let sample: Vec<u32> = sample_queries(rows.len()).map(|place| rows[place]).collect();
+    let sample = gather(&sample);
     let engine = Engine::new(vectors, vectors.rows(), metric, found, size, level, &sample, monitor)?;
     monitor.begin("searching crowded docs again", "query × doc pairs", rows.len() as u64 * vectors.rows() as u64);
     // What is found of them is scored at once, so it counts, too.
