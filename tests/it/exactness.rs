@@ -83,12 +83,6 @@ fn ways(docs: usize) -> Vec<(&'static str, EngineSize, usize, Level)> {
     vec![
         ("tiles", size(Filter::Float32, true, docs), 1, best),
         ("tiles without norms", size(Filter::Float32, false, docs), 3, best),
-        (
-            "tiles, three queries at a time",
-            EngineSize { pass_queries: 3, ..size(Filter::Float32, true, docs) },
-            2,
-            best,
-        ),
         ("faer", size(Filter::Float32, true, docs), 3, Level::Avx2.min(best)),
         ("faer, scalar filter", size(Filter::Float32, false, docs), 1, Level::Scalar),
         ("int8", size(Filter::Int8(Shape::Plain), true, docs), 2, best),

@@ -335,6 +335,11 @@ impl<'a> Engine<'a> {
         Ok(self)
     }
 
+    /// The buffers, which are smaller and have another filter where tiles were chosen instead of codes.
+    pub fn size(&self) -> EngineSize {
+        self.size
+    }
+
     /// What was done so far.
     pub fn stats(&self) -> MutexGuard<'_, EngineStats> {
         // Plain sums: a thread that panicked while adding left them as good as any.
@@ -357,7 +362,7 @@ impl<'a> Engine<'a> {
 
     /// The k nearest docs of each query.
     ///
-    /// `queries`: row-major, query_count × dim, finite. `query_rows(i)` is the row of query `i` in its
+    /// `queries`: row-major, query_count × dim, finite; as many as [`Self::size`] says at most, if memory matters. `query_rows(i)` is the row of query `i` in its
     /// file, for errors. `monitor` advances by query × doc pairs.
     ///
     /// # Errors
@@ -365,7 +370,7 @@ impl<'a> Engine<'a> {
     pub fn top_k(&self, queries: &[f32], query_row: impl Fn(usize) -> usize + Sync, monitor: &Monitor) -> Result<TopK> {
         let (started, coded_before) = (Instant::now(), self.stats().coding_secs);
         let found = match &self.kept {
-            Kept::Nothing | Kept::Norms(_) => self.top_k_by_passes(queries, query_row, monitor),
+            Kept::Nothing | Kept::Norms(_) => self.top_k_by_tiles(queries, query_row, monitor),
             Kept::Codes(coding, codes) => self.top_k_by_codes(coding, Some(codes), queries, query_row, monitor),
             Kept::Coding(coding) => self.top_k_by_codes(coding, None, queries, query_row, monitor),
         };
@@ -469,23 +474,6 @@ impl<'a> Engine<'a> {
     fn scorer<'q>(&'q self, query: &'q [f32]) -> ExactScorer<'q> {
         let square = kernels::dot_f64(self.level, query, query);
         ExactScorer { engine: self, query, norm: square.sqrt(), square }
-    }
-
-    /// Some queries at a time, where tiles have less room than the codes that were asked for.
-    fn top_k_by_passes(
-        &self,
-        queries: &[f32],
-        query_row: impl Fn(usize) -> usize + Sync,
-        monitor: &Monitor,
-    ) -> Result<TopK> {
-        let mut all = TopK::zeros(0);
-        let pass = self.size.pass_queries;
-        for (number, queries) in queries.chunks(pass * self.docs.dim()).enumerate() {
-            let found = self.top_k_by_tiles(queries, |index| query_row(number * pass + index), monitor)?;
-            all.scores.extend(found.scores);
-            all.docs.extend(found.docs);
-        }
-        Ok(all)
     }
 
     fn top_k_by_tiles(

@@ -230,6 +230,7 @@ impl ScorePlan {
         let size = EngineSize { docs_kept: true, block_docs: docs, ..self.size };
         let sample = self.sampled_queries();
         let engine = Engine::new(&self.docs, docs, metric, top_k, size, Level::detected(), &sample, monitor)?;
+        let queries = queries.min(engine.size().pass_queries);
         let tuning_secs = engine.stats().tuning_secs;
         let coding_secs = engine.stats().coding_secs / docs as f64 * self.num_docs as f64;
         // The first time warms caches and pages; the better of the others is what lasts.
@@ -244,7 +245,8 @@ impl ScorePlan {
         let pairs_per_sec = (queries * docs) as f64 / secs.max(1e-9);
         let left = self.queries_to_compute().saturating_sub(done_queries);
         // Docs that are not kept are coded again in every pass.
-        let codings = if self.size.docs_kept { 1 } else { left.div_ceil(self.size.pass_queries) };
+        let is_made_once = self.size.docs_kept || engine.size().filter == Filter::Float32;
+        let codings = if is_made_once { 1 } else { left.div_ceil(self.size.pass_queries) };
         let scoring_secs = left as f64 * self.num_docs as f64 / pairs_per_sec;
         Ok(Estimate { pairs_per_sec, duration_secs: scoring_secs + codings as f64 * coding_secs + tuning_secs })
     }

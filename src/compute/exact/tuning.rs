@@ -170,10 +170,14 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
     let is_judged = shape != Shape::Whole && !asked.queries.is_empty();
     let pairs = is_judged.then(|| Pairs::of(asked, &sample));
     monitor.check()?;
-    let whole_price = |passing: f64| price(dim, passing) + CODING_PRODUCTS * dim as f64 / asked.expected.max(1) as f64;
+    // What is scored in any case.
+    let nearest = asked.top_k as f64 / asked.num_docs as f64;
+    let whole_price =
+        |passing: f64| price(dim, passing + nearest) + CODING_PRODUCTS * dim as f64 / asked.expected.max(1) as f64;
     let tiles_price = match &pairs {
         Some(pairs) if asked.has_tiles && shape != Shape::Prefix => {
-            TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + pairs.by_tiles() * TILE_SCORED_PRODUCTS
+            let passing = pairs.by_tiles() + nearest;
+            TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + passing * TILE_SCORED_PRODUCTS
         }
         _ => f64::INFINITY,
     };
@@ -193,7 +197,7 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
     if let Some(pairs) = &pairs {
         let passing = pairs.by_codes(loss);
         if tiles_price < whole_price(passing) {
-            let why = match price(dim, passing) < tiles_price {
+            let why = match price(dim, passing + nearest) < tiles_price {
                 true => format!("coding the docs does not pay for {}", counted(asked.expected, "query", "queries")),
                 false => format!("codes would leave {:.1} % of the pairs to float64", passing * 100.0),
             };
@@ -316,12 +320,13 @@ fn leading_of(
     kept.retain(|&kept| kept <= all.count());
     // Judged by docs that axes were not made of, as far as there are such.
     let (pairs, loss, most_paid) = judge;
+    let nearest = asked.top_k as f64 / asked.num_docs as f64;
     let passing = pairs.along(&all, &kept, loss);
     monitor.check()?;
     let mut costs: Vec<(f64, Way, usize)> = Vec::new();
     for &way in ways {
         let shares = kept.iter().zip(&passing[way as usize]);
-        costs.extend(shares.map(|(&kept, &share)| (price(kept, share) + turning(way, kept), way, kept)));
+        costs.extend(shares.map(|(&kept, &share)| (price(kept, share + nearest) + turning(way, kept), way, kept)));
     }
     costs.sort_by(|left, right| left.0.total_cmp(&right.0));
     let paying = costs.into_iter().filter(|(price, ..)| shape == Shape::Prefix || *price < most_paid);

@@ -217,12 +217,13 @@ fn compute(
         let engine = plan.engine(monitor)?;
         begin();
         // Where docs are not kept every pass reads them again: then large ones from the start.
-        let first_pass = match plan.size.filter {
-            _ if !plan.size.docs_kept => usize::MAX,
+        let size = engine.size();
+        let first_pass = match size.filter {
+            _ if !size.docs_kept => usize::MAX,
             Filter::Float32 => FIRST_PASS_QUERIES,
             Filter::Int8(_) => 4 * FIRST_PASS_QUERIES,
         };
-        let mut pass = first_pass.min(plan.size.pass_queries);
+        let mut pass = first_pass.min(size.pass_queries);
         let mut next = first;
         while next < until {
             let range = next..(next + pass).min(until);
@@ -234,7 +235,7 @@ fn compute(
             // The first pass counts what was made ready for it.
             started = Instant::now();
             next = range.end;
-            pass = (pass * 2).min(plan.size.pass_queries);
+            pass = (pass * 2).min(size.pass_queries);
         }
         plan.keep_report(engine.stats().clone());
     }

@@ -228,7 +228,8 @@ impl<'a> Searcher<'a> {
         let (_, size) = Choice::make(Kernel::Auto, &demand, Dot::within(self.level)).fit(self.budget, &demand)?;
         let sample: Vec<f32> = sample_queries(vectors.rows()).flat_map(|row| vectors.row(row)).copied().collect();
         let engine = Engine::new(vectors, vectors.rows(), metric, found, size, self.level, &sample, monitor)?;
-        Ok(AnyEngine::Products(Box::new(engine), size.pass_queries.min(MOST_PASS)))
+        let pass = engine.size().pass_queries.min(MOST_PASS);
+        Ok(AnyEngine::Products(Box::new(engine), pass))
     }
 
     fn queries(&self, wanted: &Wanted<'_>, places: Range<usize>) -> Cow<'_, [f32]> {

@@ -271,7 +271,7 @@ fn search_again(
     monitor.begin("searching crowded docs again", "query × doc pairs", rows.len() as u64 * vectors.rows() as u64);
     // What is found of them is scored at once, so it counts, too.
     let most = (budget as usize / 32 / found).clamp(1, MOST_PASS);
-    for rows in rows.chunks(size.pass_queries.clamp(1, most)) {
+    for rows in rows.chunks(engine.size().pass_queries.clamp(1, most)) {
         take(rows, &engine.top_k(&gather(rows), |place| rows[place] as usize, monitor)?.docs)?;
     }
     Ok(())
