@@ -170,14 +170,13 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
     let is_judged = shape != Shape::Whole && !asked.queries.is_empty();
     let pairs = is_judged.then(|| Pairs::of(asked, &sample));
     monitor.check()?;
-    // What is scored in any case.
-    let nearest = asked.top_k as f64 / asked.num_docs as f64;
-    let whole_price =
-        |passing: f64| price(dim, passing + nearest) + CODING_PRODUCTS * dim as f64 / asked.expected.max(1) as f64;
+    let whole_price = |passing: f64| price(dim, passing) + CODING_PRODUCTS * dim as f64 / asked.expected.max(1) as f64;
     let tiles_price = match &pairs {
         Some(pairs) if asked.has_tiles && shape != Shape::Prefix => {
-            let passing = pairs.by_tiles() + nearest;
-            TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + passing * TILE_SCORED_PRODUCTS
+            // The nearest go to float64 in any case, which costs codes less.
+            let nearest = asked.top_k as f64 / asked.num_docs as f64;
+            let scored = pairs.by_tiles() * TILE_SCORED_PRODUCTS + nearest * (TILE_SCORED_PRODUCTS - SCORED_PRODUCTS);
+            TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + scored
         }
         _ => f64::INFINITY,
     };
@@ -197,7 +196,7 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
     if let Some(pairs) = &pairs {
         let passing = pairs.by_codes(loss);
         if tiles_price < whole_price(passing) {
-            let why = match price(dim, passing + nearest) < tiles_price {
+            let why = match price(dim, passing) < tiles_price {
                 true => format!("coding the docs does not pay for {}", counted(asked.expected, "query", "queries")),
                 false => format!("codes would leave {:.1} % of the pairs to float64", passing * 100.0),
             };
@@ -320,13 +319,12 @@ fn leading_of(
     kept.retain(|&kept| kept <= all.count());
     // Judged by docs that axes were not made of, as far as there are such.
     let (pairs, loss, most_paid) = judge;
-    let nearest = asked.top_k as f64 / asked.num_docs as f64;
     let passing = pairs.along(&all, &kept, loss);
     monitor.check()?;
     let mut costs: Vec<(f64, Way, usize)> = Vec::new();
     for &way in ways {
         let shares = kept.iter().zip(&passing[way as usize]);
-        costs.extend(shares.map(|(&kept, &share)| (price(kept, share + nearest) + turning(way, kept), way, kept)));
+        costs.extend(shares.map(|(&kept, &share)| (price(kept, share) + turning(way, kept), way, kept)));
     }
     costs.sort_by(|left, right| left.0.total_cmp(&right.0));
     let paying = costs.into_iter().filter(|(price, ..)| shape == Shape::Prefix || *price < most_paid);
