@@ -58,7 +58,7 @@ const MOST_LEADING: usize = 256;
 /// Share of the products of whole codes that they may take, turning included.
 const LEADING_SHARE: f64 = 0.5;
 /// Docs that are coded to see what it loses: these means vary little.
-const CODED_DOCS: usize = 256;
+const CODED_DOCS: usize = 64;
 /// Axes come in such numbers: sums over them are whole vectors of registers.
 const AXES_TOGETHER: usize = 16;
 /// Docs that axes are made of, for each of them.
