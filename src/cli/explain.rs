@@ -11,6 +11,8 @@ use crate::compute::kernels::int8::{Dot, peak_products, peak_round};
 
 /// Dimensions below which sums are made as fast as they are compared.
 const FEW_DIMENSIONS: usize = 256;
+/// A share of the peak that needs no explanation.
+const NEAR_PEAK: f64 = 0.75;
 
 /// Tells what was chosen and what it did.
 pub fn tell(plan: &ScorePlan) {
@@ -25,7 +27,7 @@ pub fn tell(plan: &ScorePlan) {
     let chosen = duration(report.tuning_secs);
     match (plan.choice.filter, size.filter) {
         (Filter::Float32, _) => tell!("kernel: {tiles}: {}", plan.choice.why),
-        (_, Filter::Float32) => tell!("kernel: {tiles}: {}, by a sample of {chosen}", report.coded_as),
+        (_, Filter::Float32) => tell!("kernel: {tiles}: {}, chosen in {chosen}", report.coded_as),
         _ => {
             tell!("kernel: int8 filter ({}): {}", dot.name(), plan.choice.why);
             tell!("data: {}, chosen in {chosen}", report.coded_as);
@@ -71,14 +73,14 @@ pub fn tell(plan: &ScorePlan) {
             duration(report.scoring_secs - scanning)
         );
         if let Some(peak) = int8_peak(dot) {
-            let per_sec = products / scanning;
-            let few =
-                if report.scanned_dim < FEW_DIMENSIONS { "; comparing sums of so few takes the rest" } else { "" };
+            let share = products / scanning / peak;
+            let is_short = report.scanned_dim < FEW_DIMENSIONS && share < NEAR_PEAK;
+            let few = if is_short { "; comparing sums of so few takes the rest" } else { "" };
             tell!(
                 "while scanning, share of the int8 peak ({}multiply-adds/s on {}): {:.0} %{few}",
                 rate(peak),
                 counted(rayon::current_num_threads(), "thread", "threads"),
-                100.0 * per_sec / peak
+                100.0 * share
             );
         }
     }

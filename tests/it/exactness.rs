@@ -75,8 +75,10 @@ fn ways(docs: usize) -> Vec<(&'static str, EngineSize, usize, Level)> {
         pass_queries: 1000,
         docs_kept,
         queries: 1000,
+        docs,
         block_docs,
         bytes: 0,
+        budget: 0,
     };
     // AVX-512 has float32 tiles of its own, the lower levels multiply by faer.
     let best = Level::available().last().expect("scalar is always there");
@@ -90,7 +92,9 @@ fn ways(docs: usize) -> Vec<(&'static str, EngineSize, usize, Level)> {
         ("int8, lower CPU", size(Filter::Int8(Shape::Plain), true, docs), 1, Level::Avx2.min(best)),
         ("int8 rotated", size(Filter::Int8(Shape::Rotated), true, docs), 2, best),
         ("int8 tuned", size(Filter::Int8(Shape::Auto), true, docs), 2, best),
-        ("tuned", EngineSize { bytes: 1 << 30, ..size(Filter::Int8(Shape::Auto), true, docs) }, 2, best),
+        ("tuned", EngineSize { budget: 1 << 30, ..size(Filter::Int8(Shape::Auto), true, docs) }, 2, best),
+        ("int8 whole", size(Filter::Int8(Shape::Whole), true, docs), 2, best),
+        ("int8 compact in blocks", size(Filter::Int8(Shape::Compact), false, docs / 3 + 1), 2, best),
         ("int8 prefix", size(Filter::Int8(Shape::Prefix), true, docs), 2, best),
         ("half of the axes, coded", size(Filter::Int8(Shape::Coded), true, docs), 2, best),
         ("half of the axes, coded, in blocks", size(Filter::Int8(Shape::Coded), false, docs / 2 + 1), 1, best),
@@ -219,45 +223,121 @@ proptest! {
     }
 }
 
-/// A score beyond float32 cannot be stored, and is named instead.
 /// Where codes could part hardly any pairs, float32 tiles score; unless these could not either, or there is no room for them.
 #[test]
 fn a_sample_says_whether_codes_are_worth_their_while() {
     let (dim, k) = (32, 10);
     let mut random = Random::new(5);
-    let far = |values: Vec<f32>| -> Vec<f32> { values.into_iter().map(|value| value + 30.0).collect() };
     let (docs, queries) = (random.values(4000 * dim), random.values(200 * dim));
-    let (far_docs, far_queries) = (far(docs.clone()), far(queries.clone()));
+    let far = |values: &[f32], mean: f32| -> Vec<f32> { values.iter().map(|value| value + mean).collect() };
+    let (far_docs, far_queries) = (far(&docs, 28.0), far(&queries, 28.0));
     let same = docs[..dim].repeat(4000);
     // Only the last of the queries have the docs' large mean.
     let late = [&queries[..100 * dim], &far_queries[100 * dim..]].concat();
+    let mut one_huge = docs.clone();
+    one_huge.chunks_exact_mut(dim).for_each(|row| row[3] *= 1e17);
     let int8 = Filter::Int8(Shape::Auto);
-    for (name, docs, queries, bytes, filter) in [
-        ("spread", &docs, &queries, 1 << 30, int8),
-        ("a large mean", &far_docs, &far_queries, 1 << 30, Filter::Float32),
-        ("a large mean of later queries", &far_docs, &late, 1 << 30, Filter::Float32),
-        ("a large mean, no room", &far_docs, &far_queries, 0, int8),
-        ("all the same", &same, &queries, 1 << 30, int8),
+    let usual = EngineSize {
+        filter: int8,
+        pass_queries: 200,
+        docs_kept: true,
+        queries: 20_000,
+        docs: 4000,
+        block_docs: 4000,
+        bytes: 0,
+        budget: 1 << 30,
+    };
+    let compact = EngineSize { filter: Filter::Int8(Shape::Compact), ..usual };
+    let whole = EngineSize { filter: Filter::Int8(Shape::Whole), ..usual };
+    let in_blocks = EngineSize { docs_kept: false, block_docs: 1300, ..usual };
+    let no_room = EngineSize { budget: 0, ..usual };
+    // Room for little more than a tile.
+    let little_room = EngineSize { budget: 24 << 20, pass_queries: 20_000, ..usual };
+    let too_little_room = EngineSize { budget: 200 << 10, ..usual };
+    // Of so many docs the nearest are far above the best of a sample.
+    let many = EngineSize { docs: 1_000_000_000, ..usual };
+    let few_queries = EngineSize { queries: 5, pass_queries: 5, ..usual };
+    let (tiles, leaving, paying) =
+        (Filter::Float32, "of the pairs to float64", "coding the docs does not pay for 5 queries");
+    for (name, docs, queries, size, filter, why) in [
+        ("spread", &docs, &queries, usual, int8, "codes of"),
+        ("a large mean", &far_docs, &far_queries, usual, tiles, leaving),
+        ("a large mean, no axes", &far_docs, &far_queries, compact, tiles, leaving),
+        ("a large mean, tiles not wanted", &far_docs, &far_queries, whole, whole.filter, "codes of"),
+        ("a large mean, in blocks", &far_docs, &far_queries, in_blocks, tiles, leaving),
+        ("a large mean of later queries", &far_docs, &late, usual, tiles, leaving),
+        ("a large mean, no room", &far_docs, &far_queries, no_room, int8, "codes of"),
+        ("a large mean, little room", &far_docs, &far_queries, little_room, tiles, leaving),
+        ("a large mean, too little room", &far_docs, &far_queries, too_little_room, int8, "codes of"),
+        ("a large mean, many docs", &far_docs, &far_queries, many, int8, "codes of"),
+        ("few queries", &docs, &queries, few_queries, tiles, paying),
+        ("values that are not coded", &one_huge, &queries, usual, tiles, "codes would leave 99.7 % of the pairs"),
+        ("all the same", &same, &queries, usual, int8, "codes of"),
     ] {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("docs.vec");
         write_vectors(&path, docs);
         let file = VectorFile::open(&path, dim).expect("opens");
-        let size =
-            EngineSize { filter: int8, pass_queries: 200, docs_kept: true, queries: 20_000, block_docs: 4000, bytes };
         let sample: Vec<f32> =
             sample_queries(200).flat_map(|query| &queries[query * dim..(query + 1) * dim]).copied().collect();
-        let (metric, monitor) = (Metric::Dot, Monitor::new());
-        let engine =
-            Engine::new(&file, 4000, metric, k, size, Level::detected(), &sample, &monitor).expect("an engine");
-        let found = engine.top_k(queries, |row| row, &monitor).expect("scores");
-        assert_eq!(found, naive(docs, queries, dim, k, metric), "{name}");
-        let stats = engine.stats();
-        assert_eq!(stats.size.map(|size| size.filter), Some(filter), "{name}: {}", stats.coded_as);
-        assert_eq!(stats.coded_as.contains("of the pairs to float64"), filter == Filter::Float32, "{}", stats.coded_as);
+        for metric in Metric::ALL {
+            // Directions alone, or those and lengths, can be parted where products cannot.
+            let is_for_products =
+                ["all the same", "values that are not coded", "a large mean, many docs"].contains(&name);
+            if metric != Metric::Dot && is_for_products {
+                continue;
+            }
+            let monitor = Monitor::new();
+            let engine =
+                Engine::new(&file, 4000, metric, k, size, Level::detected(), &sample, &monitor).expect("an engine");
+            let asked = &queries[170 * dim..];
+            let found = engine.top_k(asked, |row| row, &monitor).expect("scores");
+            assert_eq!(found, naive(docs, asked, dim, k, metric), "{name} {metric}");
+            let stats = engine.stats();
+            let chosen = stats.size.expect("an engine's size");
+            assert_eq!(chosen.filter, filter, "{name} {metric}: {}", stats.coded_as);
+            assert!(stats.coded_as.contains(why), "{name} {metric}: {}", stats.coded_as);
+            assert!(filter != tiles || chosen.bytes <= size.budget, "{name} {metric}: {chosen:?}");
+        }
     }
 }
 
+/// Few long docs say nothing of what short ones lose.
+#[test]
+fn few_axes_are_seen_where_lengths_differ_widely() {
+    let (dim, k) = (48, 10);
+    let mut random = Random::new(9);
+    let basis = random.values(10 * dim);
+    let mut of_ten_axes = |count: usize, decades: f32| -> Vec<f32> {
+        let mut rows = Vec::new();
+        for _ in 0..count {
+            let (weights, noise) = (random.values(10), random.values(dim));
+            let scale = 10f32.powf(random.value().abs().powi(8) * decades);
+            let at = |at: usize| {
+                weights.iter().zip(basis.chunks_exact(dim)).map(|(weight, axis)| weight * axis[at]).sum::<f32>()
+            };
+            rows.extend(noise.iter().enumerate().map(|(place, noise)| scale * (at(place) + 0.02 * noise)));
+        }
+        rows
+    };
+    let (docs, queries) = (of_ten_axes(4000, 3.0), of_ten_axes(60, 0.0));
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("docs.vec");
+    write_vectors(&path, &docs);
+    let file = VectorFile::open(&path, dim).expect("opens");
+    let (_, size, ..) = *ways(4000).iter().find(|(name, ..)| *name == "int8 tuned").expect("a way");
+    // So many of both that a prefix can pay.
+    let size = EngineSize { queries: 20_000, docs: 20_000, ..size };
+    let (metric, monitor) = (Metric::Euclidean, Monitor::new());
+    let engine = Engine::new(&file, 4000, metric, k, size, Level::detected(), &queries[..16 * dim], &monitor)
+        .expect("an engine");
+    assert_eq!(engine.top_k(&queries, |row| row, &monitor).expect("scores"), naive(&docs, &queries, dim, k, metric));
+    let stats = engine.stats();
+    let prefix = "codes of vectors along their principal axes, the first 12 of 48 first";
+    assert_eq!(stats.coded_as, prefix);
+}
+
+/// A score beyond float32 cannot be stored, and is named instead.
 #[test]
 fn scores_beyond_float32_are_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");

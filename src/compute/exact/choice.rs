@@ -137,4 +137,21 @@ mod tests {
             "{message}"
         );
     }
+
+    #[test]
+    fn codes_that_find_no_room_are_refused_without_advising_them() {
+        let demand = Demand { dim: 2048, num_docs: 100_000, top_k: 100, queries: 1000, threads: 2 };
+        let refused = |shape: Shape, budget: u64| {
+            let choice = Choice { filter: Filter::Int8(shape), why: "asked for".to_owned() };
+            choice.fit(budget, &demand).map(|(_, size)| size.bytes <= budget).map_err(|error| error.to_string())
+        };
+        assert_eq!(refused(Shape::Whole, 45_000_000), Ok(true));
+        let message = refused(Shape::Whole, 20_000_000).expect_err("too little");
+        assert!(message.ends_with("or take --kernel f32, which looks at no sample"), "{message}");
+        // Beyond 4,096 dimensions nobody looks for axes.
+        let long = Demand { dim: 5000, ..demand };
+        let fits =
+            |shape: Shape| EngineSize::within(60_000_000, Filter::Int8(shape), &long).map(|size| size.pass_queries);
+        assert_eq!(fits(Shape::Prefix).expect("fits"), fits(Shape::Whole).expect("fits"));
+    }
 }

@@ -108,12 +108,14 @@ pub struct EngineSize {
     pub pass_queries: usize,
     /// Whether norms or codes of all docs are kept for the whole session.
     pub docs_kept: bool,
-    /// Queries that will be asked in all.
+    /// Queries that will be asked in all, of so many docs.
     pub queries: usize,
+    pub docs: usize,
     /// Docs that are coded at a time; all if they are kept.
     pub block_docs: usize,
-    /// Bytes that the buffers take at most.
+    /// Bytes that the buffers take at most, and that they may take.
     pub bytes: u64,
+    pub budget: u64,
 }
 
 impl EngineSize {
@@ -152,7 +154,7 @@ impl EngineSize {
         };
         let (pass_queries, bytes) = largest_pass(PASS_QUERIES.min(demand.queries.max(1)), budget, needs)?;
         let (filter, queries) = (Filter::Float32, demand.queries);
-        Ok(Self { filter, pass_queries, docs_kept, queries, block_docs: num_docs, bytes })
+        Ok(Self { filter, pass_queries, docs_kept, queries, docs: num_docs, block_docs: num_docs, bytes, budget })
     }
 
     fn of_codes(budget: u64, shape: Shape, demand: &Demand) -> Result<Self> {
@@ -177,13 +179,17 @@ impl EngineSize {
             scanning.max(choosing)
         };
         if choosing > budget {
-            let instead = "take a --kernel that looks for no axes: f32 or int8";
+            let instead = match tuning::looks_for_axes(shape, dim) {
+                true => "take a --kernel that looks for no axes: f32 or int8",
+                false => "take --kernel f32, which looks at no sample",
+            };
             return Err(Error::MemoryBudget { needed: needs(1), budget, instead });
         }
         // Every pass over docs that are not kept reads them all again: few large ones are better.
         let most = if docs_kept { PASS_QUERIES } else { MOST_PASS_QUERIES }.min(queries.max(1));
         let (pass_queries, bytes) = largest_pass(most, budget, needs)?;
-        Ok(Self { filter: Filter::Int8(shape), pass_queries, docs_kept, queries, block_docs, bytes })
+        let filter = Filter::Int8(shape);
+        Ok(Self { filter, pass_queries, docs_kept, queries, docs: num_docs, block_docs, bytes, budget })
     }
 
     /// Docs of a query that are held at most. Where docs are not kept, more queries in a pass are worth more than room for
@@ -297,17 +303,19 @@ impl<'a> Engine<'a> {
         // Docs that are not kept are turned again in every pass.
         let expected = if size.docs_kept { size.queries } else { size.queries.min(size.pass_queries) };
         let threads = rayon::current_num_threads();
-        let demand = Demand { dim: docs.dim(), num_docs, top_k, queries: size.queries, threads };
-        let tiles = EngineSize::of_tiles(size.bytes, &demand).ok();
-        let has_tiles = tiles.is_some();
-        let asked = tuning::Asked { docs, num_docs, metric, top_k, level, queries, expected, has_tiles };
+        let demand = Demand { dim: docs.dim(), num_docs: size.docs, top_k, queries: size.queries, threads };
+        // In passes of less than a tile they would read the docs more often than is worth while.
+        let least = tile_queries(docs.dim()).min(size.queries);
+        let tiles = EngineSize::of_tiles(size.budget, &demand).ok().filter(|tiles| tiles.pass_queries >= least);
+        let all_docs = size.docs;
+        let asked = tuning::Asked { docs, num_docs, all_docs, metric, top_k, level, queries, expected, tiles };
         let chosen = tuning::choose(&asked, shape, monitor)?;
         engine.stats().tuning_secs = started.elapsed().as_secs_f64();
-        let coding = match (chosen, tiles) {
-            (Chosen::Codes(coding), _) => coding,
-            (Chosen::Tiles { why }, tiles) => {
-                engine.size = tiles.unwrap_or(size);
-                engine.stats().size = Some(engine.size);
+        let coding = match chosen {
+            Chosen::Codes(coding) => coding,
+            Chosen::Tiles { size, why } => {
+                engine.size = size;
+                engine.stats().size = Some(size);
                 engine.stats().coded_as = why;
                 return engine.with_tiles(started, monitor);
             }

@@ -32,7 +32,9 @@ use crate::compute::vectors::VectorFile;
 
 const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
 /// Values beyond this are not coded, so that squares and their sums stay within float32.
-const LARGEST_CODED: f32 = 1e15;
+pub const LARGEST_CODED: f32 = 1e15;
+/// What a residual's squares may lose by underflow is at most this for each root of a dimension.
+pub const UNDERFLOW: f64 = 1e-22;
 /// Vectors of a sub-block take about this many bytes, so that the second reading finds them near.
 const SUB_BLOCK_BYTES: usize = 512 << 10;
 /// Docs that lie together in the file and stay together: a page of them.
@@ -127,7 +129,7 @@ impl Coding {
         let dim = self.dim as f64;
         let factor = 1.0 + (dim / 16.0 + 20.0) * 2.0 * UNIT_F32;
         // Codes times steps, division by the norm, and turning round values; squares may underflow.
-        (factor, (10.0 * UNIT_F32 + turning) * norm + 1e-22 * dim.sqrt())
+        (factor, (10.0 * UNIT_F32 + turning) * norm + UNDERFLOW * dim.sqrt())
     }
 
     /// ‖computed − exact‖ / ‖x‖ at most of turned docs. Codes are turned without an error but that of a few roundings.

@@ -185,14 +185,15 @@ impl ScorePlan {
             top_k,
             self.size,
             Level::detected(),
-            &self.sampled_queries(),
+            &self.sampled_queries()?,
             monitor,
         )
     }
 
     /// Some queries, by which the engine tunes itself.
-    fn sampled_queries(&self) -> Vec<f32> {
-        sample_queries(self.queries_to_compute()).flat_map(|row| self.queries.row(row)).copied().collect()
+    fn sampled_queries(&self) -> Result<Vec<f32>> {
+        self.queries.check_size()?;
+        Ok(sample_queries(self.queries_to_compute()).flat_map(|row| self.queries.row(row)).copied().collect())
     }
 
     /// Keeps what an engine did for [`ScorePlan::report`].
@@ -227,8 +228,11 @@ impl ScorePlan {
             self.queries.check_rows(row..row + 1, no_zero_rows, &Monitor::new())?;
         }
         let ScoreParams { metric, top_k, .. } = self.params;
-        let size = EngineSize { docs_kept: true, block_docs: docs, ..self.size };
-        let sample = self.sampled_queries();
+        // The same is chosen as for all docs: those that are not kept are turned again in every pass.
+        let expected =
+            if self.size.docs_kept { self.size.queries } else { self.size.queries.min(self.size.pass_queries) };
+        let size = EngineSize { docs_kept: true, block_docs: docs, queries: expected, ..self.size };
+        let sample = self.sampled_queries()?;
         let engine = Engine::new(&self.docs, docs, metric, top_k, size, Level::detected(), &sample, monitor)?;
         let queries = queries.min(engine.size().pass_queries);
         let tuning_secs = engine.stats().tuning_secs;

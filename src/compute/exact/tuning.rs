@@ -6,12 +6,12 @@ use rayon::prelude::*;
 
 use passing::{Pairs, Way};
 
-use super::engine::Shape;
-use super::int8::{Coding, append_as_coded, step_of};
+use super::engine::{EngineSize, Shape};
+use super::int8::{Coding, LARGEST_CODED, UNDERFLOW, append_as_coded, step_of};
 use super::turn::{Leading, Turn};
 use super::{SAMPLE_QUERIES, scatter};
 use crate::compute::error::Result;
-use crate::compute::figures::counted;
+use crate::compute::figures::{counted, percent};
 use crate::compute::kernels::int8::{Dot, PANEL, WORD};
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
@@ -37,10 +37,13 @@ const FLOAT_PRODUCTS: f64 = 4.0;
 /// 330 and 120 at 384; measured on two cores of Zen 5.
 const TILE_PRODUCTS: f64 = 4.3;
 const TILE_BEGINNING: f64 = 60.0;
-/// What coding a value takes, in products of the kernel (24 ms for 10⁸ values, there).
-const CODING_PRODUCTS: f64 = 250.0;
-/// And those of turning codes, with what it takes to code docs before.
-const CODED_PRODUCTS: f64 = 1.3;
+/// What reading and measuring a value of a doc takes, in products of the kernel, and what coding it takes beyond that (24 ms for
+/// 10⁸ values together, there).
+const READING_PRODUCTS: f64 = 125.0;
+const CODING_PRODUCTS: f64 = 125.0;
+/// And those of turning codes. Reading, coding and turning 10⁵ docs took 17 ms along 64 of 384 dimensions and 42 along 176 of
+/// 1,024, there.
+const CODED_PRODUCTS: f64 = 0.4;
 /// Principal axes are looked for when turning everything costs at most this part of the scan: finding them takes
 /// some 0.2 s.
 const TURNING_SHARE: f64 = 32.0;
@@ -55,7 +58,7 @@ const LARGE_SCAN: f64 = 5e9;
 const LEAST_LED: usize = 64;
 const MOST_LED: usize = 4096;
 const MOST_LEADING: usize = 256;
-/// Share of the products of whole codes that they may take, turning included.
+/// Share of the products of whole codes that they may take, turning included as far as it takes more than coding these.
 const LEADING_SHARE: f64 = 0.5;
 /// Docs that are coded to see what it loses: these means vary little.
 const CODED_DOCS: usize = 64;
@@ -73,6 +76,8 @@ const BEGINNING: f64 = 20.0;
 const SCORED_PRODUCTS: f64 = 100_000.0;
 /// And where float32 tiles let it through: candidates of a tile are decided query by query.
 const TILE_SCORED_PRODUCTS: f64 = 300_000.0;
+/// Bytes of what sampled pairs are judged by.
+const KEYS_BYTES: u64 = (3 * SAMPLE_QUERIES * PASSING_DOCS * 8) as u64;
 /// What coding loses of a vector whose values are spread, as a share of its length.
 const SPREAD_LOSS: f64 = 0.0085;
 /// How far coded axes are from orthonormal.
@@ -83,7 +88,9 @@ const LEADING_GAIN: f64 = 0.25;
 /// What will be asked of the codes.
 pub struct Asked<'a> {
     pub docs: &'a VectorFile,
+    /// Docs of the file that may be sampled, and how many will be scored in all.
     pub num_docs: usize,
+    pub all_docs: usize,
     pub metric: Metric,
     pub top_k: usize,
     pub level: Level,
@@ -91,13 +98,32 @@ pub struct Asked<'a> {
     pub queries: &'a [f32],
     /// How many will come in all.
     pub expected: usize,
-    /// Whether float32 tiles may be chosen.
-    pub has_tiles: bool,
+    /// The float32 tiles that may be chosen.
+    pub tiles: Option<EngineSize>,
 }
 
 impl Asked<'_> {
     fn dot(&self) -> Dot {
         Dot::within(self.level)
+    }
+
+    /// Query × doc pairs.
+    fn pairs(&self) -> f64 {
+        self.all_docs as f64 * self.expected as f64
+    }
+
+    /// What coding whole docs takes, in products of the kernel a pair.
+    fn coding(&self) -> f64 {
+        (READING_PRODUCTS + CODING_PRODUCTS) * self.docs.dim() as f64 / self.expected.max(1) as f64
+    }
+}
+
+/// Whether principal axes are thought of.
+pub fn looks_for_axes(shape: Shape, dim: usize) -> bool {
+    match shape {
+        Shape::Auto | Shape::Prefix => dim <= MOST_LED,
+        Shape::Coded => true,
+        Shape::Plain | Shape::Rotated | Shape::Whole | Shape::Compact => false,
     }
 }
 
@@ -105,26 +131,28 @@ impl Asked<'_> {
 pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
     let sample = (sample_docs(dim).min(num_docs) * dim * 4) as u64;
     let axes = if dim <= MOST_AXES { (dim * dim) as u64 } else { 0 };
-    // Some matrices of as many axes as are tried.
-    let led = if dim <= MOST_LED || shape == Shape::Coded { 8 * led_bytes(dim) } else { 0 };
     match shape {
         Shape::Plain | Shape::Rotated => 0,
-        Shape::Whole | Shape::Compact => 3 * sample,
-        // The sample, also in float64 and turned; its moments, their eigenvectors and the check of them.
-        Shape::Auto | Shape::Prefix | Shape::Coded => 6 * sample + (axes * 60).max(led),
+        // The sample, also in float64 and turned; its moments, their eigenvectors and the check of them; some matrices of as many
+        // axes as are tried.
+        _ if looks_for_axes(shape, dim) => 6 * sample + (axes * 60).max(8 * led_bytes(dim)) + KEYS_BYTES,
+        // The sample, and what of it is rotated.
+        _ => 2 * sample + KEYS_BYTES,
     }
 }
 
 /// Bytes that what was chosen takes at most.
 pub fn chosen_bytes(shape: Shape, dim: usize) -> u64 {
-    match shape {
-        Shape::Plain | Shape::Rotated | Shape::Whole | Shape::Compact => 0,
-        Shape::Auto | Shape::Prefix | Shape::Coded => led_bytes(dim).max(4 * (dim.min(MOST_AXES) as u64).pow(2)),
+    match looks_for_axes(shape, dim) {
+        true => led_bytes(dim).max(4 * (dim.min(MOST_AXES) as u64).pow(2)),
+        false => 0,
     }
 }
 
+/// Bytes of as many leading axes as may be taken: components, what queries are turned by, and a square matrix.
 fn led_bytes(dim: usize) -> u64 {
-    (dim.max(MOST_LEADING) * MOST_LEADING * 4) as u64
+    let axes = MOST_LEADING.next_multiple_of(PANEL);
+    (axes * dim * 5 + axes * axes * 4) as u64
 }
 
 /// What is best for what is asked.
@@ -132,6 +160,7 @@ pub enum Chosen {
     Codes(Coding),
     /// Float32 tiles, and why.
     Tiles {
+        size: EngineSize,
         why: String,
     },
 }
@@ -170,16 +199,17 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
     let is_judged = shape != Shape::Whole && !asked.queries.is_empty();
     let pairs = is_judged.then(|| Pairs::of(asked, &sample));
     monitor.check()?;
-    let whole_price = |passing: f64| price(dim, passing) + CODING_PRODUCTS * dim as f64 / asked.expected.max(1) as f64;
-    let tiles_price = match &pairs {
-        Some(pairs) if asked.has_tiles && shape != Shape::Prefix => {
+    let whole_price = |passing: f64| price(dim, passing) + asked.coding();
+    let tiles = match &pairs {
+        Some(pairs) if shape != Shape::Prefix => asked.tiles.map(|size| {
             // The nearest go to float64 in any case, which costs codes less.
-            let nearest = asked.top_k as f64 / asked.num_docs as f64;
+            let nearest = asked.top_k as f64 / asked.all_docs as f64;
             let scored = pairs.by_tiles() * TILE_SCORED_PRODUCTS + nearest * (TILE_SCORED_PRODUCTS - SCORED_PRODUCTS);
-            TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + scored
-        }
-        _ => f64::INFINITY,
+            (size, TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + scored)
+        }),
+        _ => None,
     };
+    let tiles_price = tiles.map_or(f64::INFINITY, |(_, price)| price);
     if let Some(pairs) = &pairs {
         let most_paid = whole_price(pairs.by_codes(plain_loss)).min(tiles_price) * (1.0 - LEADING_GAIN);
         if let Some(turn) = leading_of(asked, shape, &sample, (pairs, plain_loss, most_paid), monitor)? {
@@ -193,14 +223,20 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
         true => (rotated(), rotated_loss),
         false => (whole, plain_loss),
     };
-    if let Some(pairs) = &pairs {
+    if let (Some(pairs), Some((size, tiles_price))) = (&pairs, tiles) {
         let passing = pairs.by_codes(loss);
         if tiles_price < whole_price(passing) {
             let why = match price(dim, passing) < tiles_price {
-                true => format!("coding the docs does not pay for {}", counted(asked.expected, "query", "queries")),
-                false => format!("codes would leave {:.1} % of the pairs to float64", passing * 100.0),
+                true => {
+                    let at_a_time = if asked.expected < size.queries { " at a time" } else { "" };
+                    format!(
+                        "coding the docs does not pay for {}{at_a_time}",
+                        counted(asked.expected, "query", "queries")
+                    )
+                }
+                false => format!("codes would leave {} of the pairs to float64", share(passing)),
             };
-            return Ok(Chosen::Tiles { why });
+            return Ok(Chosen::Tiles { size, why });
         }
     }
     if let Some((turn, prefix)) = prefix_of(asked, shape, &sample, monitor)? {
@@ -212,6 +248,12 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
 /// What a pair costs of which `dims` dimensions are looked at, in products of the kernel, where a share of `passing` goes on to float64.
 fn price(dims: usize, passing: f64) -> f64 {
     dims as f64 + BEGINNING + passing * SCORED_PRODUCTS
+}
+
+/// A share in percent.
+fn share(value: f64) -> String {
+    const ALL: usize = 1_000_000;
+    percent((value * ALL as f64).round() as usize, ALL)
 }
 
 fn sample_docs(dim: usize) -> usize {
@@ -247,8 +289,14 @@ fn loss_of(rows: &[f32], dim: usize, level: Level) -> f64 {
     let mut codes = vec![0i8; dim];
     let (mut lost, mut lengths) = (0.0, 0.0);
     for row in rows.chunks_exact(dim).take(CODED_DOCS) {
-        let (step, factor) = step_of(kernels::largest_abs(level, row));
-        lost += f64::from(kernels::quantise(level, row, factor, step, &mut codes)).sqrt();
+        let largest = kernels::largest_abs(level, row);
+        if largest > LARGEST_CODED {
+            return f64::INFINITY;
+        }
+        let (step, factor) = step_of(largest);
+        // Squares that underflow count as in the bounds.
+        lost +=
+            f64::from(kernels::quantise(level, row, factor, step, &mut codes)).sqrt() + UNDERFLOW * (dim as f64).sqrt();
         lengths += kernels::dot_f64(level, row, row).sqrt();
     }
     if lengths > 0.0 { lost / lengths } else { 0.0 }
@@ -257,9 +305,9 @@ fn loss_of(rows: &[f32], dim: usize, level: Level) -> f64 {
 /// Principal axes and how many of them to look at first, if that is asked for or pays.
 fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor) -> Result<Option<(Turn, usize)>> {
     let dim = asked.docs.dim();
-    let (docs, queries) = (asked.num_docs as f64, asked.expected as f64);
+    let (docs, queries) = (asked.all_docs as f64, asked.expected as f64);
     // Turning every doc and query must cost less than what the best prefix could save.
-    let scan = docs * queries * dim as f64;
+    let scan = asked.pairs() * dim as f64;
     let turning = (docs + queries) * (dim * dim) as f64 * FLOAT_PRODUCTS;
     let is_small = turning > scan / TURNING_SHARE;
     let wanted = shape == Shape::Prefix || (shape == Shape::Auto && !is_small && !asked.queries.is_empty());
@@ -285,28 +333,32 @@ fn leading_of(
     monitor: &Monitor,
 ) -> Result<Option<Turn>> {
     let dim = asked.docs.dim();
-    let pair_count = asked.num_docs as f64 * asked.expected as f64;
-    let wanted = matches!(shape, Shape::Auto | Shape::Prefix)
-        && (shape == Shape::Prefix || pair_count * dim as f64 > LARGE_SCAN)
-        && (LEAST_LED..=MOST_LED).contains(&dim)
+    let wanted = looks_for_axes(shape, dim)
+        && (shape == Shape::Prefix || asked.pairs() * dim as f64 > LARGE_SCAN)
+        && dim >= LEAST_LED
         && !asked.queries.is_empty();
     if !wanted {
         return Ok(None);
     }
-    // What turning all vectors along so many axes costs, in products of the kernel a pair.
-    let (docs, queries) = (asked.num_docs as f64, asked.expected as f64);
+    // What turning all vectors along so many axes, and coding the docs, costs, in products of the kernel a pair.
+    let (docs, queries) = (asked.all_docs as f64, asked.expected as f64);
     let turning = |way: Way, kept: usize| {
-        let of_docs = match way {
-            Way::Float32 => docs * FLOAT_PRODUCTS * kept as f64,
-            Way::Coded => docs * CODED_PRODUCTS * kept.next_multiple_of(PANEL) as f64,
+        let of_doc = match way {
+            Way::Float32 => {
+                (FLOAT_PRODUCTS * kept as f64 + READING_PRODUCTS) * dim as f64 + CODING_PRODUCTS * kept as f64
+            }
+            Way::Coded => {
+                let axes = kept.next_multiple_of(PANEL) as f64;
+                (READING_PRODUCTS + CODING_PRODUCTS + CODED_PRODUCTS * axes) * dim as f64
+            }
         };
-        (of_docs + queries * FLOAT_PRODUCTS * kept as f64) * dim as f64 / pair_count
+        (docs * of_doc + queries * FLOAT_PRODUCTS * (kept * dim) as f64) / asked.pairs()
     };
     let ways: &[Way] = if asked.dot().is_fast() { &[Way::Float32, Way::Coded] } else { &[Way::Float32] };
-    // Beyond this many, turning all vectors and scanning the codes cannot save what is wanted.
+    // Beyond this many, turning all vectors and scanning the codes cannot save what is wanted of scanning whole codes.
     let is_affordable = |kept: usize| {
         let least = ways.iter().map(|&way| turning(way, kept)).fold(f64::INFINITY, f64::min);
-        kept as f64 + least <= dim as f64 * LEADING_SHARE
+        kept as f64 + least - asked.coding() <= dim as f64 * LEADING_SHARE
     };
     let step = (dim / 64).next_multiple_of(AXES_TOGETHER).max(AXES_TOGETHER);
     let mut kept: Vec<usize> = (step..=MOST_LEADING.min(dim / 2)).step_by(step).collect();
@@ -358,11 +410,10 @@ fn best_prefix(
     let offset = |doc: &[f32]| if asked.metric == Metric::Euclidean { norm(doc).powi(2) / 2.0 } else { 0.0 };
     let offsets: Vec<f64> = docs.chunks_exact(dim).map(offset).collect();
     // The bound of a pair after each prefix, compared with what the k-th nearest of all docs may have.
-    let rank = (asked.top_k * count / asked.num_docs).min(count - 1);
     let mut spread = Vec::new();
     turn.clone().spread_at(dim * 2 / 3).apply(sample, &mut spread);
-    let largest = docs.chunks_exact(dim).map(norm).fold(0.0, f64::max);
-    let residual = 2.0 * loss_of(&spread, dim, asked.level) * largest;
+    let loss = 2.0 * loss_of(&spread, dim, asked.level);
+    let residuals: Vec<f64> = docs.chunks_exact(dim).map(|doc| loss * norm(doc)).collect();
     let mut alive = vec![0u64; prefixes.len()];
     let mut pairs = 0u64;
     let mut partial = vec![0.0f64; count * prefixes.len()];
@@ -381,10 +432,11 @@ fn best_prefix(
             }
             keys.push(sum + kernels::dot_f64(asked.level, &query[start..], &doc[start..]));
         }
-        let (_, limit, _) = keys.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
-        let limit = *limit - residual * norm(query);
+        let (limit, length) = (passing::limit_of(asked, &mut keys), norm(query));
         pairs += count as u64;
-        for (partial, doc_rests) in partial.chunks_exact(prefixes.len().max(1)).zip(&doc_rests) {
+        let docs = partial.chunks_exact(prefixes.len().max(1)).zip(&doc_rests).zip(&residuals);
+        for ((partial, doc_rests), residual) in docs {
+            let limit = limit - residual * length;
             let bounds = partial.iter().zip(query_rests.iter().zip(doc_rests));
             for ((sum, (query_rest, doc_rest)), alive) in bounds.zip(&mut alive) {
                 *alive += u64::from(sum + query_rest * doc_rest >= limit);

@@ -191,7 +191,7 @@ impl<'a> Searcher<'a> {
         }
         let spare = if self.finds_in_order() { 0 } else { SPARE };
         let found = (k + 1 + spare).min(rows);
-        let engine = self.engine(found, wanted.len(), monitor)?;
+        let engine = self.engine(found, wanted, monitor)?;
         let pass = match &engine {
             AnyEngine::Products(_, pass) => *pass,
             AnyEngine::Manhattan(engine) => engine.pass_queries(),
@@ -213,7 +213,7 @@ impl<'a> Searcher<'a> {
         Ok(())
     }
 
-    fn engine(&self, found: usize, queries: usize, monitor: &Monitor) -> Result<AnyEngine<'_>> {
+    fn engine(&self, found: usize, wanted: &Wanted<'_>, monitor: &Monitor) -> Result<AnyEngine<'_>> {
         let vectors = &self.embeddings.vectors;
         let metric = match self.distance {
             Distance::Manhattan => {
@@ -224,9 +224,12 @@ impl<'a> Searcher<'a> {
             Distance::Cosine => Metric::Cosine,
         };
         let threads = rayon::current_num_threads();
-        let demand = Demand { dim: vectors.dim(), num_docs: vectors.rows(), top_k: found, queries, threads };
+        let demand =
+            Demand { dim: vectors.dim(), num_docs: vectors.rows(), top_k: found, queries: wanted.len(), threads };
         let (_, size) = Choice::make(Kernel::Auto, &demand, Dot::within(self.level)).fit(self.budget, &demand)?;
-        let sample: Vec<f32> = sample_queries(vectors.rows()).flat_map(|row| vectors.row(row)).copied().collect();
+        vectors.check_size()?;
+        let sampled = sample_queries(wanted.len()).flat_map(|place| vectors.row(wanted.row(place)));
+        let sample: Vec<f32> = sampled.copied().collect();
         let engine = Engine::new(vectors, vectors.rows(), metric, found, size, self.level, &sample, monitor)?;
         let pass = engine.size().pass_queries.min(MOST_PASS);
         Ok(AnyEngine::Products(Box::new(engine), pass))

@@ -8,6 +8,10 @@ use super::{Asked, CODED_DEFECT, PASSING_DOCS, SAMPLE_QUERIES, SPREAD_LOSS};
 use crate::compute::kernels;
 use crate::compute::metric::Metric;
 
+/// The limit is extrapolated from what this part of the sample exceeds, where so many docs do.
+const TAIL: usize = 64;
+const LEAST_TAIL: usize = 4;
+
 /// How docs are turned along leading axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -24,8 +28,6 @@ pub struct Pairs<'a> {
     /// Squares of their lengths.
     squares: Vec<f64>,
     queries: Vec<SampledQuery>,
-    /// How many docs before it are expected in the sample.
-    rank: usize,
 }
 
 struct SampledQuery {
@@ -41,15 +43,13 @@ impl<'a> Pairs<'a> {
     pub fn of(asked: &'a Asked<'a>, sample: &'a [f32]) -> Self {
         let (dim, level) = (asked.docs.dim(), asked.level);
         let docs = &sample[sample.len().saturating_sub(PASSING_DOCS * dim)..];
-        let count = docs.len() / dim;
         let square = |vector: &[f32]| kernels::dot_f64(level, vector, vector);
         let squares: Vec<f64> = docs.par_chunks_exact(dim).map(square).collect();
-        let rank = (asked.top_k * count / asked.num_docs).min(count - 1);
-        let mut pairs = Self { asked, docs, squares, queries: Vec::new(), rank };
+        let mut pairs = Self { asked, docs, squares, queries: Vec::new() };
         let sampled = |query: &[f32]| {
             let key = |(doc, at)| kernels::dot_f64(level, query, doc) - pairs.offset(at);
             let keys: Vec<f64> = docs.chunks_exact(dim).zip(0..).map(key).collect();
-            let (_, &mut limit, _) = keys.clone().select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
+            let limit = limit_of(asked, &mut keys.clone());
             SampledQuery { values: query.to_vec(), square: square(query), keys, limit }
         };
         pairs.queries = asked.queries.par_chunks_exact(dim).take(SAMPLE_QUERIES).map(sampled).collect();
@@ -62,7 +62,8 @@ impl<'a> Pairs<'a> {
 
     /// The share of pairs that pass beside the nearest, which do in any case.
     fn share(&self, passed: usize) -> f64 {
-        let in_any_case = self.queries.len() * (self.rank + 1);
+        // Where that is less than one, none is expected.
+        let in_any_case = self.queries.len() * rank_of(self.asked, self.squares.len()).map_or(0, |rank| rank + 1);
         passed.saturating_sub(in_any_case) as f64 / (self.queries.len() * self.squares.len()).max(1) as f64
     }
 
@@ -90,8 +91,7 @@ impl<'a> Pairs<'a> {
     /// The share that the first `kept` of the axes of `all` let through, for each of these numbers: turned in float32,
     /// and as codes, where these lose `loss` of a vector's length.
     pub fn along(&self, all: &Leading, kept: &[usize], loss: f64) -> [Vec<f64>; 2] {
-        let (dim, level, most) = (self.asked.docs.dim(), self.asked.level, all.count());
-        let largest = self.squares.iter().fold(0.0f64, |high, square| high.max(square.sqrt()));
+        let (level, most) = (self.asked.level, all.count());
         // What is left of a vector after each number of axes.
         let lefts = |turned: &[f32], square: f64| -> Vec<f64> {
             let left =
@@ -104,13 +104,12 @@ impl<'a> Pairs<'a> {
         let nobody = || [vec![0usize; kept.len()], vec![0usize; kept.len()]];
         let passed = self.queries.par_iter().map(|query| {
             let turned = all.apply(&query.values);
-            debug_assert_eq!(query.values.len(), dim);
             let (query_lefts, norm) = (lefts(&turned, query.square), query.square.sqrt());
-            let limit = query.limit - 2.0 * SPREAD_LOSS * norm * largest;
             let mut passed = nobody();
             for (doc, (coordinates, doc_lefts)) in docs.chunks_exact(most).zip(&doc_lefts).enumerate() {
                 let (mut sum, mut start) = (-self.offset(doc), 0);
-                let lost = loss * self.squares[doc].sqrt();
+                let length = self.squares[doc].sqrt();
+                let (limit, lost) = (query.limit - 2.0 * SPREAD_LOSS * norm * length, loss * length);
                 for (place, &kept) in kept.iter().enumerate() {
                     sum += kernels::dot_f64(level, &turned[start..kept], &coordinates[start..kept]);
                     start = kept;
@@ -128,5 +127,50 @@ impl<'a> Pairs<'a> {
             passed
         });
         passed.map(|passed| passed.into_iter().map(|passed| self.share(passed)).collect())
+    }
+}
+
+/// How many docs before the k-th nearest of all docs are expected in a sample of `count`; `None` where not even one is.
+fn rank_of(asked: &Asked<'_>, count: usize) -> Option<usize> {
+    let expected = (asked.top_k as u128 * count as u128 / asked.all_docs as u128) as usize;
+    (expected > 0).then(|| expected.min(count - 1))
+}
+
+/// The key that the k-th nearest of all docs may have, from those of a sample, at least one, in any order.
+///
+/// Where the sample is too small to hold it, as far beyond the best of the sample as in a normal distribution: keys are sums.
+pub fn limit_of(asked: &Asked<'_>, keys: &mut [f64]) -> f64 {
+    let count = keys.len();
+    let mut nth = |rank: usize| *keys.select_nth_unstable_by(rank, |a, b| b.total_cmp(a)).1;
+    if let Some(rank) = rank_of(asked, count) {
+        return nth(rank);
+    }
+    let best = nth(0);
+    if count < LEAST_TAIL * TAIL {
+        return best;
+    }
+    let high = nth(count / TAIL);
+    let mean = keys.iter().sum::<f64>() / count as f64;
+    let stretch = deviations(asked.top_k as f64 / asked.all_docs as f64) / deviations(1.0 / TAIL as f64);
+    // Not a number where keys are infinite, which says nothing.
+    best.max(mean + (high - mean) * stretch)
+}
+
+/// Above how many standard deviations a share `tail` ≤ 0.05 of a normal distribution lies, within 0.01: where the tail is
+/// e^(−z²/2) / (z √(2π)).
+fn deviations(tail: f64) -> f64 {
+    let log = -2.0 * (tail * (2.0 * std::f64::consts::PI).sqrt()).ln();
+    (log - log.ln()).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tails_are_those_of_a_normal_distribution() {
+        for (tail, expected) in [(0.05, 1.645), (1.0 / 64.0, 2.154), (1e-3, 3.090), (1e-5, 4.265), (1e-9, 5.998)] {
+            assert!((deviations(tail) - expected).abs() < 0.01, "{tail}: {}", deviations(tail));
+        }
     }
 }

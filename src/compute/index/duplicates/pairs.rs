@@ -266,6 +266,7 @@ fn search_again(
     let gather =
         |rows: &[u32]| -> Vec<f32> { rows.iter().flat_map(|&row| vectors.row(row as usize)).copied().collect() };
     let sample: Vec<u32> = sample_queries(rows.len()).map(|place| rows[place]).collect();
+    vectors.check_size()?;
     let sample = gather(&sample);
     let engine = Engine::new(vectors, vectors.rows(), metric, found, size, level, &sample, monitor)?;
     monitor.begin("searching crowded docs again", "query × doc pairs", rows.len() as u64 * vectors.rows() as u64);
