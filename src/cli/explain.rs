@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::compute::exact::{Filter, ScorePlan};
+use crate::compute::exact::{Filter, Kernel, ScorePlan};
 use crate::compute::figures::{bytes, count, counted, duration, rate};
 use crate::compute::kernels::Level;
 use crate::compute::kernels::int8::{Dot, peak_products, peak_round};
@@ -29,7 +29,8 @@ pub fn tell(plan: &ScorePlan) {
         (Filter::Float32, _) => tell!("kernel: {tiles}: {}", plan.choice.why),
         (_, Filter::Float32) => tell!("kernel: {tiles}: {}, chosen in {chosen}", report.coded_as),
         _ => {
-            tell!("kernel: int8 filter ({}): {}", dot.name(), plan.choice.why);
+            let along = if plan.params.kernel == Kernel::Prefix { " along principal axes" } else { "" };
+            tell!("kernel: int8 filter{along} ({}): {}", dot.name(), plan.choice.why);
             tell!("data: {}, chosen in {chosen}", report.coded_as);
         }
     }
@@ -40,10 +41,10 @@ pub fn tell(plan: &ScorePlan) {
         (_, false) => format!("in blocks of {}", count(size.block_docs)),
     };
     tell!(
-        "docs: {} {kept}, made ready in {}; passes of {} queries, {} of memory",
+        "docs: {} {kept}, made ready in {}; passes of {}, {} of memory",
         count(plan.num_docs),
         duration(report.coding_secs),
-        count(size.pass_queries),
+        counted(size.pass_queries, "query", "queries"),
         bytes(size.bytes),
     );
     let products = report.pairs as f64 * report.scanned_dim as f64;

@@ -39,6 +39,7 @@ pub use args::Command;
 use args::{Arguments, accept_old_flags};
 
 use crate::compute::Error;
+use crate::compute::kernels::Level;
 use crate::job::Monitor;
 
 /// What the program was called for.
@@ -89,6 +90,10 @@ impl fmt::Display for Failure {
 /// Wrong flags; help and version, too, which the parser prints like errors.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, Failure> {
     let arguments = Arguments::try_parse_from(accept_old_flags(args)).map_err(Failure::Usage)?;
+    if let Err(found) = Level::wanted() {
+        let expected = "scalar, avx2 or avx512".to_owned();
+        return Err(Failure::Error(Error::Parameter { name: "KNNSCOPE_CPU", expected, found }));
+    }
     match arguments.command {
         Some(command) => Ok(Invocation::Command(Box::new(command))),
         None => {

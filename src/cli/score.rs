@@ -60,7 +60,8 @@ pub fn score(
     if !quiet {
         let runs = counted(store.runs().len(), "run", "runs");
         if done_before == plan.queries_needed() {
-            tell!("All {runs} were there already: {}", folder.display());
+            let runs = if store.runs().len() == 1 { "The run was".to_owned() } else { format!("All {runs} were") };
+            tell!("{runs} there already: {}", folder.display());
         } else {
             let secs: f64 = store.runs().iter().map(|run| run.elapsed_sec).sum();
             tell!("{runs} scored in {}: {}", duration(secs), folder.display());

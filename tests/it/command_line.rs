@@ -42,7 +42,7 @@ fn what_was_chosen_is_explained() {
     for (kernel, parts) in [
         ("f32", vec!["kernel: float32 tiles (", "): asked for\n", "docs: 3,000 norms kept for the whole session"]),
         ("int8", vec!["kernel: int8 filter (", "): asked for\n", "data: codes of vectors as they are, chosen in "]),
-        ("prefix", vec!["kernel: int8 filter (", "data: codes of vectors along ", " of 64"]),
+        ("prefix", vec!["kernel: int8 filter along principal axes (", "data: codes of vectors along ", " of 64"]),
     ] {
         let told = explain(kernel);
         for part in parts.into_iter().chain(["scored: 300,000 query × doc pairs in "]) {
@@ -56,6 +56,17 @@ fn what_was_chosen_is_explained() {
         again.contains("kernel: none was needed: all runs were there already") && !again.contains("asked for"),
         "{again}"
     );
+}
+
+#[test]
+fn a_cpu_level_that_is_none_is_refused() {
+    let output = command(&["demo", "--help"]).env("KNNSCOPE_CPU", "AVX2").output().expect("starts");
+    assert!(output.status.success(), "help helps in any case");
+    let output = command(&["verify", "nowhere"]).env("KNNSCOPE_CPU", "AVX2").output().expect("starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stderr(&output).trim(), "error: KNNSCOPE_CPU: expected scalar, avx2 or avx512, found AVX2");
+    let output = command(&["verify", "nowhere"]).env("KNNSCOPE_CPU", "").output().expect("starts");
+    assert!(!stderr(&output).contains("KNNSCOPE_CPU"), "{}", stderr(&output));
 }
 
 #[test]

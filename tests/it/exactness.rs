@@ -232,6 +232,14 @@ fn a_sample_says_whether_codes_are_worth_their_while() {
     let far = |values: &[f32], mean: f32| -> Vec<f32> { values.iter().map(|value| value + mean).collect() };
     let (far_docs, far_queries) = (far(&docs, 28.0), far(&queries, 28.0));
     let same = docs[..dim].repeat(4000);
+    // Twenty directions: most docs are far from a query, and the others very near.
+    let clustered = |noise: &[f32]| -> Vec<f32> {
+        let centre = |row: usize| &docs[row % 20 * dim..(row % 20 + 1) * dim];
+        let rows = noise.chunks_exact(dim).enumerate();
+        rows.flat_map(|(row, noise)| centre(row).iter().zip(noise).map(|(centre, noise)| centre + 0.02 * noise))
+            .collect()
+    };
+    let (clusters, cluster_queries) = (clustered(&docs), clustered(&queries));
     // Only the last of the queries have the docs' large mean.
     let late = [&queries[..100 * dim], &far_queries[100 * dim..]].concat();
     let mut one_huge = docs.clone();
@@ -253,9 +261,8 @@ fn a_sample_says_whether_codes_are_worth_their_while() {
     let no_room = EngineSize { budget: 0, ..usual };
     // Room for little more than a tile.
     let little_room = EngineSize { budget: 24 << 20, pass_queries: 20_000, ..usual };
-    let too_little_room = EngineSize { budget: 200 << 10, ..usual };
-    // Of so many docs the nearest are far above the best of a sample.
-    let many = EngineSize { docs: 1_000_000_000, ..usual };
+    // Of so many docs the nearest are above the best of a sample.
+    let many = EngineSize { docs: 100_000, ..usual };
     let few_queries = EngineSize { queries: 5, pass_queries: 5, ..usual };
     let (tiles, leaving, paying) =
         (Filter::Float32, "of the pairs to float64", "coding the docs does not pay for 5 queries");
@@ -268,10 +275,9 @@ fn a_sample_says_whether_codes_are_worth_their_while() {
         ("a large mean of later queries", &far_docs, &late, usual, tiles, leaving),
         ("a large mean, no room", &far_docs, &far_queries, no_room, int8, "codes of"),
         ("a large mean, little room", &far_docs, &far_queries, little_room, tiles, leaving),
-        ("a large mean, too little room", &far_docs, &far_queries, too_little_room, int8, "codes of"),
-        ("a large mean, many docs", &far_docs, &far_queries, many, int8, "codes of"),
+        ("clusters", &clusters, &cluster_queries, many, tiles, leaving),
         ("few queries", &docs, &queries, few_queries, tiles, paying),
-        ("values that are not coded", &one_huge, &queries, usual, tiles, "codes would leave 99.7 % of the pairs"),
+        ("values that are not coded", &one_huge, &queries, usual, tiles, "codes would leave 98.4 % of the pairs"),
         ("all the same", &same, &queries, usual, int8, "codes of"),
     ] {
         let folder = tempfile::tempdir().expect("temporary folder");
@@ -282,8 +288,7 @@ fn a_sample_says_whether_codes_are_worth_their_while() {
             sample_queries(200).flat_map(|query| &queries[query * dim..(query + 1) * dim]).copied().collect();
         for metric in Metric::ALL {
             // Directions alone, or those and lengths, can be parted where products cannot.
-            let is_for_products =
-                ["all the same", "values that are not coded", "a large mean, many docs"].contains(&name);
+            let is_for_products = ["all the same", "values that are not coded", "clusters"].contains(&name);
             if metric != Metric::Dot && is_for_products {
                 continue;
             }
@@ -305,7 +310,12 @@ fn a_sample_says_whether_codes_are_worth_their_while() {
 /// Few long docs say nothing of what short ones lose.
 #[test]
 fn few_axes_are_seen_where_lengths_differ_widely() {
-    let (dim, k) = (48, 10);
+    axes_are_seen(48, "along their principal axes, the first 12 of 48 first");
+    axes_are_seen(96, "along leading principal axes alone");
+}
+
+fn axes_are_seen(dim: usize, expected: &str) {
+    let k = 10;
     let mut random = Random::new(9);
     let basis = random.values(10 * dim);
     let mut of_ten_axes = |count: usize, decades: f32| -> Vec<f32> {
@@ -333,8 +343,7 @@ fn few_axes_are_seen_where_lengths_differ_widely() {
         .expect("an engine");
     assert_eq!(engine.top_k(&queries, |row| row, &monitor).expect("scores"), naive(&docs, &queries, dim, k, metric));
     let stats = engine.stats();
-    let prefix = "codes of vectors along their principal axes, the first 12 of 48 first";
-    assert_eq!(stats.coded_as, prefix);
+    assert!(stats.coded_as.contains(expected), "{dim}: {}", stats.coded_as);
 }
 
 /// A score beyond float32 cannot be stored, and is named instead.

@@ -123,7 +123,7 @@ fn another_session_is_refused_unless_told() {
     let before = results(&folder);
 
     let again = score(&["-N", "5", "--top-k", "3"]);
-    assert!(again.status.success() && String::from_utf8_lossy(&again.stdout).contains("were there already"));
+    assert!(again.status.success() && String::from_utf8_lossy(&again.stdout).contains("was there already"));
 
     for (more, difference) in [
         (vec!["-N", "5", "--top-k", "4"], "its topK is 3, not 4"),

@@ -147,7 +147,7 @@ mod tests {
         };
         assert_eq!(refused(Shape::Whole, 45_000_000), Ok(true));
         let message = refused(Shape::Whole, 20_000_000).expect_err("too little");
-        assert!(message.ends_with("or take --kernel f32, which looks at no sample"), "{message}");
+        assert!(message.ends_with("or take --kernel f32, which takes less"), "{message}");
         // Beyond 4,096 dimensions nobody looks for axes.
         let long = Demand { dim: 5000, ..demand };
         let fits =

@@ -181,7 +181,7 @@ impl EngineSize {
         if choosing > budget {
             let instead = match tuning::looks_for_axes(shape, dim) {
                 true => "take a --kernel that looks for no axes: f32 or int8",
-                false => "take --kernel f32, which looks at no sample",
+                false => "take --kernel f32, which takes less",
             };
             return Err(Error::MemoryBudget { needed: needs(1), budget, instead });
         }
@@ -190,6 +190,21 @@ impl EngineSize {
         let (pass_queries, bytes) = largest_pass(most, budget, needs)?;
         let filter = Filter::Int8(shape);
         Ok(Self { filter, pass_queries, docs_kept, queries, docs: num_docs, block_docs, bytes, budget })
+    }
+
+    /// The float32 tiles that may be taken in place of codes, where a sample says that they are faster.
+    fn instead(&self, dim: usize, top_k: usize) -> Option<Self> {
+        if !matches!(self.filter, Filter::Int8(Shape::Auto | Shape::Compact)) {
+            return None;
+        }
+        let threads = rayon::current_num_threads();
+        let demand = Demand { dim, num_docs: self.docs, top_k, queries: self.queries, threads };
+        Self::of_tiles(self.budget, &demand).ok()
+    }
+
+    /// Bytes that the buffers take at most, whatever a sample says.
+    pub fn most_bytes(&self, dim: usize, top_k: usize) -> u64 {
+        self.instead(dim, top_k).map_or(self.bytes, |tiles| self.bytes.max(tiles.bytes))
     }
 
     /// Docs of a query that are held at most. Where docs are not kept, more queries in a pass are worth more than room for
@@ -302,11 +317,7 @@ impl<'a> Engine<'a> {
         let Filter::Int8(shape) = size.filter else { return engine.with_tiles(started, monitor) };
         // Docs that are not kept are turned again in every pass.
         let expected = if size.docs_kept { size.queries } else { size.queries.min(size.pass_queries) };
-        let threads = rayon::current_num_threads();
-        let demand = Demand { dim: docs.dim(), num_docs: size.docs, top_k, queries: size.queries, threads };
-        // In passes of less than a tile they would read the docs more often than is worth while.
-        let least = tile_queries(docs.dim()).min(size.queries);
-        let tiles = EngineSize::of_tiles(size.budget, &demand).ok().filter(|tiles| tiles.pass_queries >= least);
+        let tiles = size.instead(docs.dim(), top_k);
         let all_docs = size.docs;
         let asked = tuning::Asked { docs, num_docs, all_docs, metric, top_k, level, queries, expected, tiles };
         let chosen = tuning::choose(&asked, shape, monitor)?;
@@ -343,7 +354,7 @@ impl<'a> Engine<'a> {
         Ok(self)
     }
 
-    /// The buffers, which are smaller and have another filter where tiles were chosen instead of codes.
+    /// The buffers: others, with another filter, where tiles were chosen instead of codes.
     pub fn size(&self) -> EngineSize {
         self.size
     }

@@ -153,7 +153,7 @@ impl ScorePlan {
 
     /// Bytes of buffers at the peak, whatever numDocs and N are; at most the budget.
     pub fn peak_memory_bytes(&self) -> u64 {
-        self.size.bytes
+        self.size.most_bytes(self.params.dim, self.params.top_k)
     }
 
     /// Queries that must be computed; reused ones are copied from the run that had them first.
@@ -212,6 +212,8 @@ impl ScorePlan {
     pub fn estimate(&self, done_queries: usize, monitor: &Monitor) -> Result<Estimate> {
         const SAMPLE_QUERIES: usize = 2 * TILE;
         const SAMPLE_BYTES: usize = 64 << 20;
+        const DOCS_PER_NEIGHBOUR: usize = 32;
+        const LEAST_QUERIES: usize = TILE / 2;
         // Some 30 ms on two cores.
         let sample_products: usize = match self.choice.filter {
             Filter::Float32 => 1 << 31,
@@ -220,7 +222,10 @@ impl ScorePlan {
         let queries = self.queries_to_compute().min(SAMPLE_QUERIES).min(self.size.pass_queries);
         let by_work = sample_products / (queries.max(PANEL) * self.params.dim);
         let by_bytes = SAMPLE_BYTES / (4 * self.params.dim);
-        let docs = by_work.min(by_bytes).max(self.params.top_k).clamp(1, self.num_docs);
+        // Of few docs most are among the nearest for a while, and finding out which takes longer than all else.
+        let many = by_work.max(self.params.top_k.saturating_mul(DOCS_PER_NEIGHBOUR));
+        let docs = many.min(by_bytes).max(self.params.top_k).clamp(1, self.num_docs);
+        let queries = queries.min((sample_products / (docs * self.params.dim)).max(LEAST_QUERIES));
         let no_zero_rows = self.params.metric == Metric::Cosine;
         self.docs.check_rows(0..docs, no_zero_rows, &Monitor::new())?;
         self.queries.check_rows(0..queries, no_zero_rows, &Monitor::new())?;

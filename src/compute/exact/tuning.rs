@@ -112,6 +112,14 @@ impl Asked<'_> {
         self.all_docs as f64 * self.expected as f64
     }
 
+    /// No key of a query and a doc, of these squared lengths at most, is larger.
+    fn largest_key(&self, query: f64, doc: f64) -> f64 {
+        match self.metric {
+            Metric::Euclidean => query / 2.0,
+            Metric::Dot | Metric::Cosine => (query * doc).sqrt(),
+        }
+    }
+
     /// What coding whole docs takes, in products of the kernel a pair.
     fn coding(&self) -> f64 {
         (READING_PRODUCTS + CODING_PRODUCTS) * self.docs.dim() as f64 / self.expected.max(1) as f64
@@ -131,13 +139,15 @@ pub fn looks_for_axes(shape: Shape, dim: usize) -> bool {
 pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
     let sample = (sample_docs(dim).min(num_docs) * dim * 4) as u64;
     let axes = if dim <= MOST_AXES { (dim * dim) as u64 } else { 0 };
+    // Sampled queries, twice, and their keys.
+    let queries = KEYS_BYTES + (2 * SAMPLE_QUERIES * dim * 4) as u64;
     match shape {
         Shape::Plain | Shape::Rotated => 0,
         // The sample, also in float64 and turned; its moments, their eigenvectors and the check of them; some matrices of as many
         // axes as are tried.
-        _ if looks_for_axes(shape, dim) => 6 * sample + (axes * 60).max(8 * led_bytes(dim)) + KEYS_BYTES,
+        _ if looks_for_axes(shape, dim) => 6 * sample + (axes * 60).max(8 * led_bytes(dim)) + queries,
         // The sample, and what of it is rotated.
-        _ => 2 * sample + KEYS_BYTES,
+        _ => 2 * sample + queries,
     }
 }
 
@@ -205,7 +215,9 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
             // The nearest go to float64 in any case, which costs codes less.
             let nearest = asked.top_k as f64 / asked.all_docs as f64;
             let scored = pairs.by_tiles() * TILE_SCORED_PRODUCTS + nearest * (TILE_SCORED_PRODUCTS - SCORED_PRODUCTS);
-            (size, TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + scored)
+            // Every pass reads the docs.
+            let reading = READING_PRODUCTS * dim as f64 / size.pass_queries as f64;
+            (size, TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + reading + scored)
         }),
         _ => None,
     };
@@ -219,7 +231,7 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
     let mut turned = Vec::new();
     rotated().turn.apply(&sample[..sample.len().min(CODED_DOCS * dim)], &mut turned);
     let rotated_loss = loss_of(&turned, dim, asked.level);
-    let (whole, loss) = match rotated_loss < ROTATION_GAIN * plain_loss {
+    let (whole, loss) = match rotated_loss.of_length < ROTATION_GAIN * plain_loss.of_length {
         true => (rotated(), rotated_loss),
         false => (whole, plain_loss),
     };
@@ -284,14 +296,31 @@ fn sample_of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Vec<f32>> {
     Ok(sample)
 }
 
-/// The share of vectors' lengths that is lost, ‖x − step · code‖ of ‖x‖, each with a step of its own; of all together.
-fn loss_of(rows: &[f32], dim: usize, level: Level) -> f64 {
+/// What coding loses of vectors, each with a step of its own.
+#[derive(Debug, Clone, Copy)]
+struct Loss {
+    /// ‖x − step · code‖ of ‖x‖, of all together that are coded.
+    of_length: f64,
+    /// The share of vectors that are not, so that bounds say nothing of them.
+    not_coded: f64,
+}
+
+impl Loss {
+    /// The share of pairs that are let through, where bounds let `share` through of the docs that are coded.
+    fn or_not_coded(&self, share: f64) -> f64 {
+        self.not_coded + (1.0 - self.not_coded) * share
+    }
+}
+
+fn loss_of(rows: &[f32], dim: usize, level: Level) -> Loss {
     let mut codes = vec![0i8; dim];
-    let (mut lost, mut lengths) = (0.0, 0.0);
-    for row in rows.chunks_exact(dim).take(CODED_DOCS) {
+    let (mut lost, mut lengths, mut not_coded) = (0.0, 0.0, 0);
+    let rows = rows.chunks_exact(dim).take(CODED_DOCS);
+    for row in rows.clone() {
         let largest = kernels::largest_abs(level, row);
         if largest > LARGEST_CODED {
-            return f64::INFINITY;
+            not_coded += 1;
+            continue;
         }
         let (step, factor) = step_of(largest);
         // Squares that underflow count as in the bounds.
@@ -299,7 +328,10 @@ fn loss_of(rows: &[f32], dim: usize, level: Level) -> f64 {
             f64::from(kernels::quantise(level, row, factor, step, &mut codes)).sqrt() + UNDERFLOW * (dim as f64).sqrt();
         lengths += kernels::dot_f64(level, row, row).sqrt();
     }
-    if lengths > 0.0 { lost / lengths } else { 0.0 }
+    Loss {
+        of_length: if lengths > 0.0 { lost / lengths } else { 0.0 },
+        not_coded: f64::from(not_coded) / rows.len().max(1) as f64,
+    }
 }
 
 /// Principal axes and how many of them to look at first, if that is asked for or pays.
@@ -324,12 +356,12 @@ fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor)
 
 /// The leading principal axes that are worth more alone than all dimensions, if there are such.
 ///
-/// `judge`: sampled pairs, what codes lose of a vector's length, and what a pair may cost.
+/// `judge`: sampled pairs, what codes lose, and what a pair may cost.
 fn leading_of(
     asked: &Asked<'_>,
     shape: Shape,
     sample: &[f32],
-    judge: (&Pairs<'_>, f64, f64),
+    judge: (&Pairs<'_>, Loss, f64),
     monitor: &Monitor,
 ) -> Result<Option<Turn>> {
     let dim = asked.docs.dim();
@@ -412,8 +444,9 @@ fn best_prefix(
     // The bound of a pair after each prefix, compared with what the k-th nearest of all docs may have.
     let mut spread = Vec::new();
     turn.clone().spread_at(dim * 2 / 3).apply(sample, &mut spread);
-    let loss = 2.0 * loss_of(&spread, dim, asked.level);
-    let residuals: Vec<f64> = docs.chunks_exact(dim).map(|doc| loss * norm(doc)).collect();
+    let loss = loss_of(&spread, dim, asked.level);
+    let residuals: Vec<f64> = docs.chunks_exact(dim).map(|doc| 2.0 * loss.of_length * norm(doc)).collect();
+    let longest = docs.chunks_exact(dim).map(norm).fold(0.0, f64::max);
     let mut alive = vec![0u64; prefixes.len()];
     let mut pairs = 0u64;
     let mut partial = vec![0.0f64; count * prefixes.len()];
@@ -432,7 +465,9 @@ fn best_prefix(
             }
             keys.push(sum + kernels::dot_f64(asked.level, &query[start..], &doc[start..]));
         }
-        let (limit, length) = (passing::limit_of(asked, &mut keys), norm(query));
+        let length = norm(query);
+        let most = asked.largest_key(length.powi(2), longest.powi(2));
+        let (limit, _) = passing::limit_of(asked.top_k, asked.all_docs, &mut keys, most);
         pairs += count as u64;
         let docs = partial.chunks_exact(prefixes.len().max(1)).zip(&doc_rests).zip(&residuals);
         for ((partial, doc_rests), residual) in docs {
@@ -444,7 +479,7 @@ fn best_prefix(
         }
     }
     let cost = |(&prefix, &alive): (&usize, &u64)| {
-        let share = alive as f64 / pairs.max(1) as f64;
+        let share = loss.or_not_coded(alive as f64 / pairs.max(1) as f64);
         ((prefix as f64 + share * HIT_PRODUCTS) / dim as f64, prefix)
     };
     let best = prefixes.iter().zip(&alive).map(cost).min_by(|a, b| a.0.total_cmp(&b.0));

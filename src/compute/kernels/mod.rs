@@ -40,10 +40,21 @@ impl Level {
     pub fn detected() -> Self {
         static LEVEL: OnceLock<Level> = OnceLock::new();
         *LEVEL.get_or_init(|| {
-            let wanted = std::env::var("KNNSCOPE_CPU").ok();
-            let lowered = Self::ALL.into_iter().find(|level| wanted.as_deref() == Some(level.name()));
+            let lowered = Self::wanted().ok().flatten();
             lowered.map_or(Self::best(), |level| level.min(Self::best()))
         })
+    }
+
+    /// The level that `KNNSCOPE_CPU` names, if it is set.
+    ///
+    /// # Errors
+    /// What it says, where that is no level.
+    pub fn wanted() -> Result<Option<Self>, String> {
+        let Some(wanted) = std::env::var_os("KNNSCOPE_CPU").filter(|wanted| !wanted.is_empty()) else {
+            return Ok(None);
+        };
+        let named = Self::ALL.into_iter().find(|level| wanted == level.name());
+        named.map(Some).ok_or_else(|| wanted.to_string_lossy().into_owned())
     }
 
     /// The levels that this machine can run.

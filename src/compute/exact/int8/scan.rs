@@ -262,7 +262,6 @@ impl Pass<'_> {
             let codes = QueryCodes { codes: &queries.codes, stride: queries.stride, thresholds: &thresholds };
             let next = self.docs.order.get(seen + 1).map_or(&[][..], |&next| self.docs.panel(next as usize));
             panel_hits(self.coding.dot, self.docs.panel(panel), next, codes, &mut hits);
-            counts.hits += hits.len() as u64;
             let mut scored = counts.scored;
             for hit in &hits {
                 self.take(panel, *hit, queries, nearest, scorer, counts);
@@ -296,6 +295,7 @@ impl Pass<'_> {
         if slot.doc == NOBODY || self.known.get(query).is_some_and(|known| known.binary_search(&slot.doc).is_ok()) {
             return;
         }
+        counts.hits += 1;
         let rest = self.coding.rest();
         let mut sum = f64::from(hit.sum) - queries.biases[query];
         if rest > 0 {

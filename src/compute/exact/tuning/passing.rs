@@ -4,13 +4,13 @@ use rayon::prelude::*;
 
 use super::super::bounds::ErrorBound;
 use super::super::turn::Leading;
-use super::{Asked, CODED_DEFECT, PASSING_DOCS, SAMPLE_QUERIES, SPREAD_LOSS};
+use super::{Asked, CODED_DEFECT, Loss, PASSING_DOCS, SAMPLE_QUERIES, SPREAD_LOSS};
 use crate::compute::kernels;
 use crate::compute::metric::Metric;
 
-/// The limit is extrapolated from what this part of the sample exceeds, where so many docs do.
-const TAIL: usize = 64;
-const LEAST_TAIL: usize = 4;
+/// Samples of fewer docs are too small to extrapolate from, and how many of the best that is done by.
+const LEAST_DOCS: usize = 256;
+const TAIL: usize = 16;
 
 /// How docs are turned along leading axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ struct SampledQuery {
     /// Of each doc.
     keys: Vec<f64>,
     limit: f64,
+    /// How many docs of the sample reach the limit in any case.
+    nearest: usize,
 }
 
 impl<'a> Pairs<'a> {
@@ -45,12 +47,15 @@ impl<'a> Pairs<'a> {
         let docs = &sample[sample.len().saturating_sub(PASSING_DOCS * dim)..];
         let square = |vector: &[f32]| kernels::dot_f64(level, vector, vector);
         let squares: Vec<f64> = docs.par_chunks_exact(dim).map(square).collect();
+        let longest = squares.iter().fold(0.0f64, |high, &square| high.max(square));
         let mut pairs = Self { asked, docs, squares, queries: Vec::new() };
         let sampled = |query: &[f32]| {
             let key = |(doc, at)| kernels::dot_f64(level, query, doc) - pairs.offset(at);
             let keys: Vec<f64> = docs.chunks_exact(dim).zip(0..).map(key).collect();
-            let limit = limit_of(asked, &mut keys.clone());
-            SampledQuery { values: query.to_vec(), square: square(query), keys, limit }
+            let square = square(query);
+            let most = asked.largest_key(square, longest);
+            let (limit, nearest) = limit_of(asked.top_k, asked.all_docs, &mut keys.clone(), most);
+            SampledQuery { values: query.to_vec(), square, keys, limit, nearest }
         };
         pairs.queries = asked.queries.par_chunks_exact(dim).take(SAMPLE_QUERIES).map(sampled).collect();
         pairs
@@ -62,14 +67,13 @@ impl<'a> Pairs<'a> {
 
     /// The share of pairs that pass beside the nearest, which do in any case.
     fn share(&self, passed: usize) -> f64 {
-        // Where that is less than one, none is expected.
-        let in_any_case = self.queries.len() * rank_of(self.asked, self.squares.len()).map_or(0, |rank| rank + 1);
+        let in_any_case: usize = self.queries.iter().map(|query| query.nearest).sum();
         passed.saturating_sub(in_any_case) as f64 / (self.queries.len() * self.squares.len()).max(1) as f64
     }
 
-    /// The share that codes of all dimensions let through, where these lose `loss` of a vector's length.
-    pub fn by_codes(&self, loss: f64) -> f64 {
-        self.by_bounds(|query_norm, doc_norm| 2.0 * loss * query_norm * doc_norm)
+    /// The share that codes of all dimensions let through, where these lose `loss`.
+    pub fn by_codes(&self, loss: Loss) -> f64 {
+        loss.or_not_coded(self.by_bounds(|query_norm, doc_norm| 2.0 * loss.of_length * query_norm * doc_norm))
     }
 
     /// The share that float32 tiles let through.
@@ -90,7 +94,7 @@ impl<'a> Pairs<'a> {
 
     /// The share that the first `kept` of the axes of `all` let through, for each of these numbers: turned in float32,
     /// and as codes, where these lose `loss` of a vector's length.
-    pub fn along(&self, all: &Leading, kept: &[usize], loss: f64) -> [Vec<f64>; 2] {
+    pub fn along(&self, all: &Leading, kept: &[usize], loss: Loss) -> [Vec<f64>; 2] {
         let (level, most) = (self.asked.level, all.count());
         // What is left of a vector after each number of axes.
         let lefts = |turned: &[f32], square: f64| -> Vec<f64> {
@@ -109,7 +113,7 @@ impl<'a> Pairs<'a> {
             for (doc, (coordinates, doc_lefts)) in docs.chunks_exact(most).zip(&doc_lefts).enumerate() {
                 let (mut sum, mut start) = (-self.offset(doc), 0);
                 let length = self.squares[doc].sqrt();
-                let (limit, lost) = (query.limit - 2.0 * SPREAD_LOSS * norm * length, loss * length);
+                let (limit, lost) = (query.limit - 2.0 * SPREAD_LOSS * norm * length, loss.of_length * length);
                 for (place, &kept) in kept.iter().enumerate() {
                     sum += kernels::dot_f64(level, &turned[start..kept], &coordinates[start..kept]);
                     start = kept;
@@ -126,34 +130,45 @@ impl<'a> Pairs<'a> {
             passed.iter_mut().flatten().zip(others.iter().flatten()).for_each(|(sum, other)| *sum += other);
             passed
         });
-        passed.map(|passed| passed.into_iter().map(|passed| self.share(passed)).collect())
+        passed.map(|passed| passed.into_iter().map(|passed| loss.or_not_coded(self.share(passed))).collect())
     }
 }
 
 /// How many docs before the k-th nearest of all docs are expected in a sample of `count`; `None` where not even one is.
-fn rank_of(asked: &Asked<'_>, count: usize) -> Option<usize> {
-    let expected = (asked.top_k as u128 * count as u128 / asked.all_docs as u128) as usize;
+fn rank_of(top_k: usize, all_docs: usize, count: usize) -> Option<usize> {
+    let expected = (top_k as u128 * count as u128 / all_docs as u128) as usize;
     (expected > 0).then(|| expected.min(count - 1))
 }
 
-/// The key that the k-th nearest of all docs may have, from those of a sample, at least one, in any order.
+/// The key that the k-th nearest of all docs may have, from those of a sample, at least one, in any order; and how many of the
+/// sample reach it in any case. No key is above `most`.
 ///
-/// Where the sample is too small to hold it, as far beyond the best of the sample as in a normal distribution: keys are sums.
-pub fn limit_of(asked: &Asked<'_>, keys: &mut [f64]) -> f64 {
+/// Where the sample is too small to hold it, it is extrapolated as in a normal distribution: keys are sums. Of several such
+/// distributions, by the whole sample and by its best alone, the lowest limit is taken: where docs lie in clusters the whole says
+/// nothing of a query's own.
+pub fn limit_of(top_k: usize, all_docs: usize, keys: &mut [f64], most: f64) -> (f64, usize) {
     let count = keys.len();
-    let mut nth = |rank: usize| *keys.select_nth_unstable_by(rank, |a, b| b.total_cmp(a)).1;
-    if let Some(rank) = rank_of(asked, count) {
-        return nth(rank);
+    if let Some(rank) = rank_of(top_k, all_docs, count) {
+        return (*keys.select_nth_unstable_by(rank, |a, b| b.total_cmp(a)).1, rank + 1);
     }
-    let best = nth(0);
-    if count < LEAST_TAIL * TAIL {
-        return best;
-    }
-    let high = nth(count / TAIL);
     let mean = keys.iter().sum::<f64>() / count as f64;
-    let stretch = deviations(asked.top_k as f64 / asked.all_docs as f64) / deviations(1.0 / TAIL as f64);
-    // Not a number where keys are infinite, which says nothing.
-    best.max(mean + (high - mean) * stretch)
+    keys.select_nth_unstable_by(TAIL.min(count - 1), |a, b| b.total_cmp(a));
+    let tail = &mut keys[..=TAIL.min(count - 1)];
+    tail.sort_unstable_by(|a, b| b.total_cmp(a));
+    let best = tail[0];
+    if count < LEAST_DOCS {
+        return (best, 1);
+    }
+    let wanted = deviations(top_k as f64 / all_docs as f64);
+    let at = |rank: usize| deviations((rank + 1) as f64 / count as f64);
+    let through = |high: usize, low: (f64, f64)| {
+        let (key, deviation) = low;
+        tail[high] + (tail[high] - key) * (wanted - at(high)) / (at(high) - deviation)
+    };
+    let limits = [through(TAIL, (mean, 0.0)), through(4, (tail[TAIL], at(TAIL)))];
+    // What is not a number where keys are infinite is passed over.
+    let limit = best.max(limits.into_iter().fold(most, f64::min));
+    (limit, usize::from(limit <= best))
 }
 
 /// Above how many standard deviations a share `tail` ≤ 0.05 of a normal distribution lies, within 0.01: where the tail is
@@ -166,6 +181,36 @@ fn deviations(tail: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::random::Random;
+
+    /// Of normally distributed keys, and of those where a twentieth of the docs is near.
+    #[test]
+    fn limits_are_found_beyond_a_sample() {
+        let mut random = Random::new(1);
+        let mut normal = |count: usize| -> Vec<f64> {
+            let mut uniform = || (random.bits() >> 11) as f64 / (1u64 << 53) as f64;
+            (0..count).map(|_| (0..12).map(|_| uniform()).sum::<f64>() - 6.0).collect()
+        };
+        for _ in 0..20 {
+            let keys = normal(1024);
+            let best = keys.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert_eq!(limit_of(1024, 1 << 20, &mut keys.clone(), 100.0).1, 2, "one before it");
+            let (limit, nearest) = limit_of(10, 1 << 20, &mut keys.clone(), 100.0);
+            // 4.27 standard deviations.
+            assert!((3.3..4.9).contains(&limit) && limit >= best, "{limit} {best}");
+            assert_eq!(nearest, usize::from(limit == best));
+            let (limit, _) = limit_of(10, 1 << 20, &mut keys.clone(), 3.3);
+            assert_eq!(limit, best.max(3.3), "no key is larger");
+            let mut few = keys[..64].to_vec();
+            let best = few.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert_eq!(limit_of(10, 1 << 20, &mut few, 100.0), (best, 1), "too few to tell");
+            // Keys of a cluster lie around 50.
+            let mut clustered = keys;
+            clustered.iter_mut().step_by(20).for_each(|key| *key += 50.0);
+            let (limit, _) = limit_of(10, 1 << 20, &mut clustered, 100.0);
+            assert!((50.0..58.0).contains(&limit), "{limit}");
+        }
+    }
 
     #[test]
     fn tails_are_those_of_a_normal_distribution() {
