@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::engine::{Demand, EngineSize, Filter, Shape};
+use super::size::{Demand, EngineSize, Filter, Shape};
 use crate::compute::error::Error;
 use crate::compute::figures::{bytes, count, counted};
 use crate::compute::kernels::int8::Dot;

@@ -12,15 +12,17 @@ mod int8;
 mod manhattan;
 mod nearest;
 pub mod plan;
+pub mod size;
 mod tiles;
 pub mod topk;
 mod tuning;
 mod turn;
 
 pub use choice::{Choice, Kernel};
-pub use engine::{Demand, Engine, EngineSize, EngineStats, Filter, Shape, TopK};
+pub use engine::{Engine, EngineStats, TopK};
 pub use manhattan::ManhattanEngine;
 pub use plan::{Estimate, RunSpec, ScoreParams, ScorePlan};
+pub use size::{Demand, EngineSize, Filter, Shape};
 
 /// Queries by which an engine tunes itself.
 const SAMPLE_QUERIES: usize = 16;

@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::choice::{Choice, Kernel};
-use super::engine::{Demand, Engine, EngineSize, EngineStats, Filter, TILE};
+use super::engine::{Engine, EngineStats};
 use super::sample_queries;
+use super::size::{Demand, EngineSize, Filter, TILE};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::{count, counted};
 use crate::compute::kernels::Level;

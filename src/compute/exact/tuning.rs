@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use passing::{Pairs, Way};
 
-use super::engine::{EngineSize, Shape};
 use super::int8::{Coding, LARGEST_CODED, UNDERFLOW, append_as_coded, step_of};
+use super::size::{EngineSize, Shape};
 use super::turn::{Leading, Turn};
 use super::{SAMPLE_QUERIES, scatter};
 use crate::compute::error::Result;
@@ -210,17 +210,14 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
     let pairs = is_judged.then(|| Pairs::of(asked, &sample));
     monitor.check()?;
     let whole_price = |passing: f64| price(dim, passing) + asked.coding();
-    let tiles = match &pairs {
-        Some(pairs) if shape != Shape::Prefix => asked.tiles.map(|size| {
-            // The nearest go to float64 in any case, which costs codes less.
-            let nearest = asked.top_k as f64 / asked.all_docs as f64;
-            let scored = pairs.by_tiles() * TILE_SCORED_PRODUCTS + nearest * (TILE_SCORED_PRODUCTS - SCORED_PRODUCTS);
-            // Every pass reads the docs.
-            let reading = READING_PRODUCTS * dim as f64 / size.pass_queries as f64;
-            (size, TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + reading + scored)
-        }),
-        _ => None,
-    };
+    let tiles = pairs.as_ref().zip(asked.tiles).map(|(pairs, size)| {
+        // The nearest go to float64 in any case, which costs codes less.
+        let nearest = asked.top_k as f64 / asked.all_docs as f64;
+        let scored = pairs.by_tiles() * TILE_SCORED_PRODUCTS + nearest * (TILE_SCORED_PRODUCTS - SCORED_PRODUCTS);
+        // Every pass reads the docs.
+        let reading = READING_PRODUCTS * dim as f64 / size.pass_queries as f64;
+        (size, TILE_BEGINNING + TILE_PRODUCTS * dim as f64 + reading + scored)
+    });
     let tiles_price = tiles.map_or(f64::INFINITY, |(_, price)| price);
     if let Some(pairs) = &pairs {
         let most_paid = whole_price(pairs.by_codes(plain_loss)).min(tiles_price) * (1.0 - LEADING_GAIN);
@@ -312,6 +309,7 @@ impl Loss {
     }
 }
 
+/// What coding loses of the first of `rows`, row-major.
 fn loss_of(rows: &[f32], dim: usize, level: Level) -> Loss {
     let mut codes = vec![0i8; dim];
     let (mut lost, mut lengths, mut not_coded) = (0.0, 0.0, 0);

@@ -12,7 +12,7 @@ use super::store::{ScoreStore, read_manifest};
 use super::writer::SessionWriter;
 use crate::compute::atomic_file::{AtomicFile, free_space};
 use crate::compute::error::{Error, Result};
-use crate::compute::exact::engine::TILE;
+use crate::compute::exact::size::TILE;
 use crate::compute::exact::{Filter, ScorePlan, TopK};
 use crate::job::Monitor;
 

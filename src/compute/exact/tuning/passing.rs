@@ -93,7 +93,7 @@ impl<'a> Pairs<'a> {
     }
 
     /// The share that the first `kept` of the axes of `all` let through, for each of these numbers: turned in float32,
-    /// and as codes, where these lose `loss` of a vector's length.
+    /// and as codes, where these lose `loss`.
     pub fn along(&self, all: &Leading, kept: &[usize], loss: Loss) -> [Vec<f64>; 2] {
         let (level, most) = (self.asked.level, all.count());
         // What is left of a vector after each number of axes.
