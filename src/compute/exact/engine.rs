@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::bounds::ErrorBound;
 use super::int8::{CodedDocs, Coding, ScanCounts, Tile};
-use super::nearest::{Nearest, Scorer, decide_all};
+use super::nearest::{Nearest, Scorer, decide_all, score_one_by_one};
 use super::size::{
     DECIDED_PAIRS, DECIDED_QUERIES, EngineSize, Filter, TASKS_PER_THREAD, TILE_DOCS, coded_tile_queries, tile_docs,
     tile_queries,
@@ -357,7 +357,7 @@ impl<'a> Engine<'a> {
         let mut scored: Vec<Vec<(f64, u32)>> = vec![Vec::new(); query_norms.len()];
         for (doc, query) in pairs {
             let index = query as usize;
-            let score = self.exact_score(&queries[index * dim..(index + 1) * dim], query_norms[index], doc, [&[]; 2]);
+            let score = self.exact_score(&queries[index * dim..(index + 1) * dim], query_norms[index], doc);
             scored[index].push((score, doc));
         }
         scored.iter_mut().for_each(|scored| self.keep_nearest(scored, self.top_k));
@@ -410,7 +410,7 @@ impl<'a> Engine<'a> {
                     let query = &queries[query * dim..(query + 1) * dim];
                     let norm = self.query_norm(query);
                     let mut scored: Vec<_> =
-                        docs.iter().map(|&doc| (self.exact_score(query, norm, doc, [&[]; 2]), doc)).collect();
+                        docs.iter().map(|&doc| (self.exact_score(query, norm, doc), doc)).collect();
                     self.keep_nearest(&mut scored, k);
                     docs.clear();
                     docs.extend(scored.into_iter().map(|(_, doc)| doc));
@@ -454,20 +454,16 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The score that decides and is stored: float64, added in the order of [`kernels::dot_f64`]. Meanwhile the vectors
-    /// `next` are asked for.
-    fn exact_score(&self, query: &[f32], query_norm: f64, doc: u32, next: [&[f32]; 2]) -> f64 {
+    /// The score that decides and is stored: float64, added in the order of [`kernels::dot_f64`].
+    fn exact_score(&self, query: &[f32], query_norm: f64, doc: u32) -> f64 {
         let row = self.docs.row(doc as usize);
         let score = match self.metric {
-            Metric::Dot => kernels::dot_f64_asking(self.level, query, row, next),
+            Metric::Dot => kernels::dot_f64(self.level, query, row),
             Metric::Cosine => {
-                let product = kernels::dot_f64_asking(self.level, query, row, next);
+                let product = kernels::dot_f64(self.level, query, row);
                 product / (query_norm * kernels::dot_f64(self.level, row, row).sqrt())
             }
-            Metric::Euclidean => {
-                next.into_iter().for_each(kernels::prefetch);
-                kernels::squared_distance_f64(self.level, query, row).sqrt()
-            }
+            Metric::Euclidean => kernels::squared_distance_f64(self.level, query, row).sqrt(),
         };
         // A product that is too small for float64 may be −0, which equals +0.
         score + 0.0
@@ -499,8 +495,45 @@ impl Scorer for ExactScorer<'_> {
         [self.query, self.engine.docs.row(doc as usize)]
     }
 
-    fn score(&self, doc: u32, next: [&[f32]; 2]) -> f64 {
-        self.engine.exact_score(self.query, self.norm, doc, next)
+    fn score(&self, doc: u32) -> f64 {
+        self.engine.exact_score(self.query, self.norm, doc)
+    }
+
+    fn score_all<'s>(count: usize, pair: impl Fn(usize) -> (&'s Self, u32), mut found: impl FnMut(usize, f64))
+    where
+        Self: 's,
+    {
+        if count == 0 {
+            return;
+        }
+        let engine = pair(0).0.engine;
+        let vectors = |index: usize| {
+            let (scorer, doc) = pair(index);
+            scorer.vectors(doc)
+        };
+        // As [`Engine::exact_score`].
+        match engine.metric {
+            Metric::Dot => {
+                kernels::dots_f64(engine.level, count, vectors, |index, product| found(index, product + 0.0))
+            }
+            Metric::Cosine => {
+                // The norm of the doc before.
+                let mut known = None;
+                kernels::dots_f64(engine.level, count, vectors, |index, product| {
+                    let (scorer, doc) = pair(index);
+                    let norm = match known {
+                        Some((of, norm)) if of == doc => norm,
+                        _ => {
+                            let row = engine.docs.row(doc as usize);
+                            kernels::dot_f64(engine.level, row, row).sqrt()
+                        }
+                    };
+                    known = Some((doc, norm));
+                    found(index, product / (scorer.norm * norm) + 0.0);
+                });
+            }
+            Metric::Euclidean => score_one_by_one(count, pair, found),
+        }
     }
 
     fn key(&self, score: f64) -> f64 {

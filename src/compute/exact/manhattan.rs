@@ -218,6 +218,7 @@ impl<'a> ManhattanEngine<'a> {
         let tile_queries = even.clamp(GROUP, most).next_multiple_of(GROUP);
         let mut tiles: Vec<Tile<'_>> =
             queries.par_chunks(tile_queries * dim).map(|queries| Tile::new(self, queries)).collect();
+        let scorers: Vec<L1<'_>> = queries.chunks_exact(dim).map(|query| L1 { engine: self, query }).collect();
         for first in (0..self.num_docs).step_by(self.block_docs) {
             let block = first..(first + self.block_docs).min(self.num_docs);
             let made;
@@ -236,7 +237,7 @@ impl<'a> ManhattanEngine<'a> {
             let mut nearest: Vec<Vec<Nearest>> =
                 tiles.iter_mut().map(|tile| std::mem::take(&mut tile.nearest)).collect();
             let mut all: Vec<&mut [Nearest]> = nearest.iter_mut().map(Vec::as_mut_slice).collect();
-            decide_all(&mut all, &block, |tile, query| tiles[tile].query(query), monitor)?;
+            decide_all(&mut all, &block, |tile, query| &scorers[tile * tile_queries + query], monitor)?;
             tiles.iter_mut().zip(nearest).for_each(|(tile, nearest)| tile.nearest = nearest);
         }
         Ok(tiles.into_par_iter().flat_map_iter(Tile::into_docs).collect())
@@ -264,8 +265,7 @@ impl Scorer for L1<'_> {
         [self.query, self.engine.docs.row(doc as usize)]
     }
 
-    fn score(&self, doc: u32, next: [&[f32]; 2]) -> f64 {
-        next.into_iter().for_each(kernels::prefetch);
+    fn score(&self, doc: u32) -> f64 {
         kernels::absolute_distance_f64(self.engine.level, self.query, self.engine.docs.row(doc as usize))
     }
 

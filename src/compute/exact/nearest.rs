@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::topk::Candidate;
 use crate::compute::error::Result;
+use crate::compute::kernels;
 use crate::compute::metric::Metric;
 use crate::job::Monitor;
 
@@ -49,15 +50,38 @@ pub struct Nearest {
 }
 
 /// Scores docs of one query exactly.
-pub trait Scorer {
-    /// What is read to score `doc`.
+pub trait Scorer: Sized {
+    /// What is read to score `doc`: the query, and the doc.
     fn vectors(&self, doc: u32) -> [&[f32]; 2];
-    /// The float64 score of `doc`. Meanwhile the vectors `next` are asked for.
-    fn score(&self, doc: u32, next: [&[f32]; 2]) -> f64;
+    /// The float64 score of `doc`.
+    fn score(&self, doc: u32) -> f64;
+    /// The float64 scores of `count` docs. `pair`: for whom each is scored, and which it is; those of a doc follow each
+    /// other. `found` hears of each in turn. Vectors are asked for some pairs ahead.
+    fn score_all<'s>(count: usize, pair: impl Fn(usize) -> (&'s Self, u32), found: impl FnMut(usize, f64))
+    where
+        Self: 's,
+    {
+        score_one_by_one(count, pair, found);
+    }
     /// The key that a score stands for.
     fn key(&self, score: f64) -> f64;
     /// Whose order scores have.
     fn metric(&self) -> Metric;
+}
+
+/// What [`Scorer::score_all`] does where nothing is better.
+pub fn score_one_by_one<'s, S: Scorer + 's>(
+    count: usize,
+    pair: impl Fn(usize) -> (&'s S, u32),
+    mut found: impl FnMut(usize, f64),
+) {
+    for index in 0..count {
+        // Past the end, what was asked for last is near already.
+        let (scorer, doc) = pair((index + AHEAD).min(count - 1));
+        scorer.vectors(doc).into_iter().for_each(kernels::prefetch);
+        let (scorer, doc) = pair(index);
+        found(index, scorer.score(doc));
+    }
 }
 
 impl Nearest {
@@ -185,13 +209,10 @@ impl Nearest {
     }
 
     /// Scores the first `count` entries, and returns this count.
-    fn score_first(&mut self, count: usize, scorer: &impl Scorer) -> usize {
-        let docs: Vec<u32> = self.first(count).collect();
-        let score = |place: usize| {
-            let next = docs[(place + AHEAD).min(count - 1)];
-            scorer.score(docs[place], scorer.vectors(next))
-        };
-        self.were_scored(count, &mut (0..count).map(score), scorer);
+    fn score_first<S: Scorer>(&mut self, count: usize, scorer: &S) -> usize {
+        let mut scores = Vec::with_capacity(count);
+        S::score_all(count, |place| (scorer, self.entries[place].doc), |_, score| scores.push(score));
+        self.were_scored(count, &mut scores.into_iter(), scorer);
         count
     }
 
@@ -241,24 +262,6 @@ fn in_order(bits: i32) -> i32 {
     bits ^ ((bits >> 31) & i32::MAX)
 }
 
-impl<S: Scorer> Scorer for &S {
-    fn vectors(&self, doc: u32) -> [&[f32]; 2] {
-        (**self).vectors(doc)
-    }
-
-    fn score(&self, doc: u32, next: [&[f32]; 2]) -> f64 {
-        (**self).score(doc, next)
-    }
-
-    fn key(&self, score: f64) -> f64 {
-        (**self).key(score)
-    }
-
-    fn metric(&self) -> Metric {
-        (**self).metric()
-    }
-}
-
 /// A doc to be scored for a query of a tile, and where the score goes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Wanted {
@@ -267,28 +270,29 @@ struct Wanted {
     slot: u32,
 }
 
-/// Docs of a tile's queries to be scored, by groups of docs that lie together.
+/// Docs of a tile's queries to be scored, by pieces of docs that lie together.
 struct Grouped {
     pairs: Vec<Wanted>,
-    /// Where each group begins, and the end of the last one.
+    /// Where each piece begins, and the end of the last one.
     starts: Vec<u32>,
     /// How many there are of each query. Their slots follow each other, query by query.
     counts: Vec<u32>,
 }
 
-/// Groups that docs are sorted into.
-const GROUPS: usize = 4096;
-/// Pieces that the groups are shared out in, so that every core has work to the end.
+/// Pieces that the docs are shared out in, so that every core has work to the end.
 const PIECES: usize = 64;
 /// Pairs between two looks at whether to stop.
-const PAIRS_TOGETHER: usize = 1024;
+const PAIRS_TOGETHER: usize = 4096;
 /// How many pairs ahead vectors are asked for: as long as memory takes when it is busy.
 const AHEAD: usize = 4;
 
 /// With so many pairs a doc all are scored at once: most docs would be read twice for few pairs each. With fewer, hardly a doc is read
 /// twice; with more, what need not be scored counts. Of 100,000 docs in DDR5, two cores of Zen 5: with 2.6 pairs a doc of 1,024 dimensions
 /// 27 ms instead of 32, though 255 instead of 195 docs a query; with 4.6 of 384 dimensions 25 ms instead of 23.
-const ONE_ROUND: Range<usize> = 1..4;
+const ONE_ROUND: Range<usize> = 1..5;
+
+/// With more docs a pair than this a piece is sorted by comparing: counting all docs would take longer, and memory.
+const DOCS_A_PAIR: usize = 4;
 
 /// Pairs that are scored together, unless a single tile has more.
 const PAIRS_AT_ONCE: usize = 1 << 20;
@@ -305,14 +309,14 @@ pub fn scoring_bytes(queries: usize, tile: usize, capacity: usize) -> u64 {
 /// Scores all docs of some tiles of queries that may matter in float64, in the order of the docs, so that each is read from
 /// memory once for all tiles. Afterwards each [`Nearest`] holds its k nearest, scored. Returns how many were, of each tile.
 ///
-/// `docs`: all of them lie there. `scorer` makes the scorer of a tile's query.
+/// `docs`: all of them lie there. `scorer` gives the scorer of a tile's query.
 ///
 /// # Errors
 /// Cancelled.
-pub fn decide_all<S: Scorer>(
+pub fn decide_all<'s, S: Scorer + 's>(
     tiles: &mut [&mut [Nearest]],
     docs: &Range<usize>,
-    scorer: impl Fn(usize, usize) -> S + Sync,
+    scorer: impl Fn(usize, usize) -> &'s S + Sync,
     monitor: &Monitor,
 ) -> Result<Vec<u64>> {
     let mut scored = Vec::with_capacity(tiles.len());
@@ -331,10 +335,10 @@ pub fn decide_all<S: Scorer>(
     Ok(scored)
 }
 
-fn decide_together<S: Scorer>(
+fn decide_together<'s, S: Scorer + 's>(
     tiles: &mut [&mut [Nearest]],
     docs: &Range<usize>,
-    scorer: impl Fn(usize, usize) -> S + Sync,
+    scorer: impl Fn(usize, usize) -> &'s S + Sync,
     monitor: &Monitor,
 ) -> Result<Vec<u64>> {
     let mut scored = vec![0; tiles.len()];
@@ -347,11 +351,13 @@ fn decide_together<S: Scorer>(
         // Bits of the scores of each tile. Every slot is written once, by whichever thread has its piece.
         let scores: Vec<Vec<AtomicU64>> =
             grouped.iter().map(|tile| tile.pairs.iter().map(|_| AtomicU64::new(0)).collect()).collect();
-        (0..PIECES).into_par_iter().try_for_each(|piece| score_piece(&grouped, piece, &scorer, &scores, monitor))?;
+        (0..PIECES)
+            .into_par_iter()
+            .try_for_each(|piece| score_piece(&grouped, docs, piece, &scorer, &scores, monitor))?;
         tiles.par_iter_mut().zip(&grouped).zip(scores).enumerate().for_each(|(number, ((tile, grouped), scores))| {
             let mut scores = scores.into_iter().map(|bits| f64::from_bits(bits.into_inner()));
             for (index, (nearest, &count)) in tile.iter_mut().zip(&grouped.counts).enumerate() {
-                nearest.were_scored(count as usize, &mut scores, &scorer(number, index));
+                nearest.were_scored(count as usize, &mut scores, scorer(number, index));
             }
         });
         scored.iter_mut().zip(&grouped).for_each(|(scored, tile)| *scored += tile.pairs.len() as u64);
@@ -360,61 +366,87 @@ fn decide_together<S: Scorer>(
     Ok(scored)
 }
 
+/// The docs of a piece, those that lie in `docs`.
+fn piece_of(docs: &Range<usize>, piece: usize) -> Range<usize> {
+    let together = docs_of_piece(docs);
+    let start = |piece: usize| (docs.start + piece * together).min(docs.end);
+    start(piece)..start(piece + 1)
+}
+
+/// How many docs a piece has.
+fn docs_of_piece(docs: &Range<usize>) -> usize {
+    docs.len().div_ceil(PIECES).max(1)
+}
+
+/// A counting sort: `items` by their bucket of `buckets`, those of a bucket in their order. Returns them, and where each bucket begins,
+/// and the end of the last one.
+fn by_bucket<T: Copy + Default>(
+    items: impl Iterator<Item = T> + Clone,
+    buckets: usize,
+    bucket_of: impl Fn(&T) -> usize,
+) -> (Vec<T>, Vec<u32>) {
+    // Two places on: once everybody is in their place, each start has become the one of the bucket after it.
+    let mut starts = vec![0u32; buckets + 2];
+    items.clone().for_each(|item| starts[bucket_of(&item) + 2] += 1);
+    for index in 1..starts.len() {
+        starts[index] += starts[index - 1];
+    }
+    let mut sorted = vec![T::default(); starts[buckets + 1] as usize];
+    for item in items {
+        let start = &mut starts[bucket_of(&item) + 1];
+        sorted[*start as usize] = item;
+        *start += 1;
+    }
+    starts.pop();
+    (sorted, starts)
+}
+
 impl Grouped {
     fn of(nearest: &mut [Nearest], likely: bool, docs: &Range<usize>) -> Self {
-        let docs_together = docs.len().div_ceil(GROUPS).max(1);
         let counts: Vec<u32> = nearest.iter_mut().map(|nearest| nearest.prepare_scoring(likely) as u32).collect();
         let wanted = (0..)
             .zip(nearest.iter().zip(&counts))
             .flat_map(|(query, (nearest, &count))| nearest.first(count as usize).map(move |doc| (doc, query)));
-        // A counting sort: where each group begins, then everybody to their place.
-        let group = |doc: u32| (doc as usize - docs.start) / docs_together;
-        let mut starts = vec![0u32; GROUPS + 2];
-        wanted.clone().for_each(|(doc, _)| starts[group(doc) + 2] += 1);
-        for index in 1..starts.len() {
-            starts[index] += starts[index - 1];
-        }
-        let mut pairs = vec![Wanted::default(); starts[GROUPS + 1] as usize];
-        for (slot, (doc, query)) in (0..).zip(wanted) {
-            let start = &mut starts[group(doc) + 1];
-            pairs[*start as usize] = Wanted { doc, query, slot };
-            *start += 1;
-        }
-        starts.pop();
+        let wanted = (0..).zip(wanted).map(|(slot, (doc, query))| Wanted { doc, query, slot });
+        let together = docs_of_piece(docs);
+        let (pairs, starts) = by_bucket(wanted, PIECES, |pair| (pair.doc as usize - docs.start) / together);
         Self { pairs, starts, counts }
     }
 
-    fn group(&self, group: usize) -> &[Wanted] {
-        &self.pairs[self.starts[group] as usize..self.starts[group + 1] as usize]
+    fn piece(&self, piece: usize) -> &[Wanted] {
+        &self.pairs[self.starts[piece] as usize..self.starts[piece + 1] as usize]
     }
 }
 
-/// Scores the pairs of one piece of the groups, doc by doc.
-fn score_piece<S: Scorer>(
+/// Scores the pairs of one piece, doc by doc.
+fn score_piece<'s, S: Scorer + 's>(
     grouped: &[Grouped],
+    docs: &Range<usize>,
     piece: usize,
-    scorer: &impl Fn(usize, usize) -> S,
+    scorer: &impl Fn(usize, usize) -> &'s S,
     scores: &[Vec<AtomicU64>],
     monitor: &Monitor,
 ) -> Result<()> {
-    let groups = piece * GROUPS / PIECES..(piece + 1) * GROUPS / PIECES;
-    let count = |tile: &Grouped| (tile.starts[groups.end] - tile.starts[groups.start]) as usize;
-    let mut pairs: Vec<(u32, Wanted)> = Vec::with_capacity(grouped.iter().map(count).sum());
-    for group in groups {
-        let start = pairs.len();
-        let tiles = (0..).zip(grouped);
-        pairs.extend(tiles.flat_map(|(tile, of)| of.group(group).iter().map(move |pair| (tile, *pair))));
-        pairs[start..].sort_unstable_by_key(|(_, pair)| pair.doc);
-    }
-    for (index, &(tile, pair)) in pairs.iter().enumerate() {
-        if index % PAIRS_TOGETHER == 0 {
-            monitor.check()?;
-        }
-        // Past the end, what was asked for last is near already.
-        let (next_tile, next) = pairs[(index + AHEAD).min(pairs.len() - 1)];
-        let next_scorer = scorer(next_tile as usize, next.query as usize);
-        let score = scorer(tile as usize, pair.query as usize).score(pair.doc, next_scorer.vectors(next.doc));
-        scores[tile as usize][pair.slot as usize].store(score.to_bits(), Ordering::Relaxed);
+    let pairs = (0..).zip(grouped).flat_map(|(tile, of)| of.piece(piece).iter().map(move |pair| (tile, *pair)));
+    let docs = piece_of(docs, piece);
+    let count: usize = grouped.iter().map(|tile| tile.piece(piece).len()).sum();
+    let pairs: Vec<(u32, Wanted)> = if docs.len() / DOCS_A_PAIR <= count {
+        by_bucket(pairs, docs.len(), |(_, pair)| pair.doc as usize - docs.start).0
+    } else {
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort_unstable_by_key(|(_, pair)| pair.doc);
+        pairs
+    };
+    for pairs in pairs.chunks(PAIRS_TOGETHER) {
+        monitor.check()?;
+        let pair = |index: usize| {
+            let (tile, pair) = pairs[index];
+            (scorer(tile as usize, pair.query as usize), pair.doc)
+        };
+        S::score_all(pairs.len(), pair, |index, score| {
+            let (tile, pair) = pairs[index];
+            scores[tile as usize][pair.slot as usize].store(score.to_bits(), Ordering::Relaxed);
+        });
     }
     Ok(())
 }
@@ -435,7 +467,7 @@ mod tests {
             [&[]; 2]
         }
 
-        fn score(&self, doc: u32, _: [&[f32]; 2]) -> f64 {
+        fn score(&self, doc: u32) -> f64 {
             let hash = (u64::from(self.query) << 32 | u64::from(doc)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
             f64::from(hash as u32 % self.levels)
         }
@@ -464,7 +496,8 @@ mod tests {
             top_k in 1usize..40,
         ) {
             let mut tiles: Vec<Vec<Nearest>> = counts.iter().map(|&count| vec![Nearest::new(top_k, Nearest::capacity_for(top_k)); count]).collect();
-            let scorer = |tile: usize, query: usize| Drawn { query: (tile * 100 + query) as u32, levels };
+            let scorers: Vec<Drawn> = (0..900).map(|query| Drawn { query, levels }).collect();
+            let scorer = |tile: usize, query: usize| &scorers[tile * 100 + query];
             // Every third query has a share of the docs alone, the last ones none.
             let asked = |query: usize, doc: u32| match query % 3 {
                 0 => true,
@@ -475,7 +508,7 @@ mod tests {
                 for (query, nearest) in nearest.iter_mut().enumerate() {
                     let scorer = scorer(tile, query);
                     for doc in (first..first + docs).filter(|&doc| asked(query, doc)) {
-                        nearest.push(Candidate::of(scorer.score(doc, [&[]; 2]), width, doc), &scorer);
+                        nearest.push(Candidate::of(scorer.score(doc), width, doc), scorer);
                     }
                 }
             }
@@ -487,12 +520,12 @@ mod tests {
                     let scorer = scorer(tile, query);
                     let mut expected: Vec<u128> = (first..first + docs)
                         .filter(|&doc| asked(query, doc))
-                        .map(|doc| Metric::Dot.place(scorer.score(doc, [&[]; 2]), doc))
+                        .map(|doc| Metric::Dot.place(scorer.score(doc), doc))
                         .collect();
                     expected.sort_unstable();
                     expected.truncate(top_k);
                     let found: Vec<u128> =
-                        nearest.into_sorted(&scorer).map(|(score, doc)| Metric::Dot.place(score, doc)).collect();
+                        nearest.into_sorted(scorer).map(|(score, doc)| Metric::Dot.place(score, doc)).collect();
                     prop_assert_eq!(found, expected, "tile {}, query {}", tile, query);
                 }
             }
@@ -511,7 +544,7 @@ mod tests {
         let scorer = Drawn { query: 3, levels: 1 << 20 };
         let filled = |width: f64| {
             let mut nearest = Nearest::new(10, Nearest::capacity_for(10));
-            let push = |doc| nearest.push(Candidate::of(scorer.score(doc, [&[]; 2]), width, doc), &scorer);
+            let push = |doc| nearest.push(Candidate::of(scorer.score(doc), width, doc), &scorer);
             (0..2 * Nearest::capacity_for(10) as u32).map(push).collect::<Vec<_>>()
         };
         // Bounds of a hundredth of the range: the ten likely docs rule most others out.

@@ -138,6 +138,36 @@ pub fn dot_f64(level: Level, left: &[f32], right: &[f32]) -> f64 {
     scalar::dot_f64(left, right)
 }
 
+/// [`dot_f64`] of `count` pairs of vectors, all of one length. `found` hears of each in turn. Vectors are asked for some pairs ahead,
+/// line by line: see [`dot_f64_asking`].
+pub fn dots_f64<'v>(
+    level: Level,
+    count: usize,
+    pair: impl Fn(usize) -> [&'v [f32]; 2],
+    mut found: impl FnMut(usize, f64),
+) {
+    if count == 0 {
+        return;
+    }
+    let [first, _] = pair(0);
+    let ahead = (BYTES_AHEAD / size_of_val(first).max(1)).clamp(2, 16);
+    #[cfg(target_arch = "x86_64")]
+    if level.min(Level::best()) == Level::Avx512 {
+        // SAFETY: `Level::best` found the features on this CPU.
+        return unsafe { wide::dots_f64(count, ahead, pair, found) };
+    }
+    for index in 0..count {
+        let [_, next] = pair((index + ahead).min(count - 1));
+        prefetch(next);
+        let [left, right] = pair(index);
+        found(index, dot_f64(level, left, right));
+    }
+}
+
+/// Of each side, so much is asked for ahead of what is added up: 384 dimensions on Zen 5, 45 ns a pair with 6 KB, 40 with 12; 1,024
+/// dimensions, 70 ns with 8 to 16 KB, 80 with 32.
+const BYTES_AHEAD: usize = 12 << 10;
+
 /// [`dot_f64`], and meanwhile asks for the vectors `next` to be brought near, line by line: all at once, more would be asked for
 /// than memory answers at a time, and everything else would wait.
 pub fn dot_f64_asking(level: Level, left: &[f32], right: &[f32], next: [&[f32]; 2]) -> f64 {
@@ -366,6 +396,13 @@ mod tests {
                 for next in [[&left[..], &right[..left.len() / 2]], [&[], &[0.5; 300]]] {
                     prop_assert_eq!(
                         dot_f64_asking(level, &left, &right, next).to_bits(), scalar::dot_f64(&left, &right).to_bits());
+                }
+                let pairs = [[&left[..], &right[..]], [&right, &left], [&left, &left]];
+                for count in 0..=pairs.len() {
+                    let mut found = Vec::new();
+                    dots_f64(level, count, |index| pairs[index], |index, dot| found.push((index, dot.to_bits())));
+                    let twins = pairs[..count].iter().map(|[left, right]| scalar::dot_f64(left, right).to_bits());
+                    prop_assert_eq!(found, twins.enumerate().collect::<Vec<_>>());
                 }
                 prop_assert_eq!(
                     squared_distance_f64(level, &left, &right).to_bits(),

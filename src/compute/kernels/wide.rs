@@ -32,6 +32,28 @@ pub fn dot_f64_asking(left: &[f32], right: &[f32], next: [&[f32]; 2]) -> f64 {
     })
 }
 
+/// See [`super::dots_f64`]; `ahead`: so many pairs.
+///
+/// # Safety
+/// As [`dot_f64`].
+#[target_feature(enable = "avx512f,avx512vl,avx2")]
+pub fn dots_f64<'v>(
+    count: usize,
+    ahead: usize,
+    pair: impl Fn(usize) -> [&'v [f32]; 2],
+    mut found: impl FnMut(usize, f64),
+) {
+    for index in 0..count {
+        let [left, right] = pair(index);
+        // Past the end, what was asked for last is near already.
+        let [next_left, next_right] = pair((index + ahead).min(count - 1));
+        assert!(next_left.len() == left.len() && next_right.len() == left.len(), "vectors of one dim");
+        let next = [next_left.as_chunks::<16>().0, next_right.as_chunks::<16>().0];
+        let product = sum(left, right, |block| next.iter().for_each(|lines| super::prefetch(&lines[block])));
+        found(index, product);
+    }
+}
+
 /// Σ left·right; `between` hears of every block before it is read.
 #[target_feature(enable = "avx512f,avx512vl,avx2")]
 #[inline]

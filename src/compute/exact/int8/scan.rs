@@ -145,18 +145,18 @@ impl<'a> Tile<'a> {
     /// Scans `docs`: afterwards each [`Nearest`] holds all docs that may be among the k nearest of those
     /// scanned so far, unless a guess was too high; see [`Tile::again`].
     ///
-    /// `largest_norm`: of any doc scanned so far or now. `scorer` makes the scorer of a query of the
+    /// `largest_norm`: of any doc scanned so far or now. `scorer` gives the scorer of a query of the
     /// tile. `guess_for`: the k whose nearest may be guessed; only for the first docs that the tile
     /// sees. `monitor` advances by query × doc pairs.
     ///
     /// # Errors
     /// Cancelled.
-    pub fn scan<S: Scorer>(
+    pub fn scan<'s, S: Scorer + 's>(
         &mut self,
         docs: &CodedDocs,
         coding: &Coding,
         largest_norm: f64,
-        scorer: impl Fn(usize) -> S,
+        scorer: impl Fn(usize) -> &'s S,
         guess_for: Option<usize>,
         monitor: &Monitor,
     ) -> Result<()> {
@@ -171,12 +171,12 @@ impl<'a> Tile<'a> {
     ///
     /// # Errors
     /// Cancelled.
-    pub fn again<S: Scorer>(
+    pub fn again<'s, S: Scorer + 's>(
         &mut self,
         docs: &CodedDocs,
         coding: &Coding,
         largest_norm: f64,
-        scorer: impl Fn(usize) -> S,
+        scorer: impl Fn(usize) -> &'s S,
         monitor: &Monitor,
     ) -> Result<()> {
         let Self { nearest, counts, queries, .. } = self;
@@ -204,7 +204,7 @@ impl<'a> Tile<'a> {
         pass.scan(&mut again, nearest, &scorer, counts, |_| Ok(monitor.check()?))?;
         for &index in &failed {
             monitor.check()?;
-            counts.scored += nearest[index].decide(&scorer(index)) as u64;
+            counts.scored += nearest[index].decide(scorer(index)) as u64;
         }
         Ok(())
     }
@@ -226,11 +226,11 @@ impl Pass<'_> {
     /// Panels between two looks at whether to stop.
     const PANELS_TOGETHER: usize = 8;
 
-    fn scan<S: Scorer>(
+    fn scan<'s, S: Scorer + 's>(
         &self,
         queries: &mut CodedQueries,
         nearest: &mut [Nearest],
-        scorer: &impl Fn(usize) -> S,
+        scorer: &impl Fn(usize) -> &'s S,
         counts: &mut ScanCounts,
         advance: impl Fn(u64) -> Result<()>,
     ) -> Result<()> {
@@ -280,13 +280,13 @@ impl Pass<'_> {
     }
 
     /// Looks closer at a pair that its panel could not rule out.
-    fn take<S: Scorer>(
+    fn take<'s, S: Scorer + 's>(
         &self,
         panel: usize,
         hit: Hit,
         queries: &mut CodedQueries,
         nearest: &mut [Nearest],
-        scorer: &impl Fn(usize) -> S,
+        scorer: &impl Fn(usize) -> &'s S,
         counts: &mut ScanCounts,
     ) {
         let (query, place) = (hit.query as usize, panel * PANEL + hit.doc as usize);
@@ -314,17 +314,17 @@ impl Pass<'_> {
         }
         let nearest = &mut nearest[member];
         let candidate = Candidate::of(key, error, slot.doc);
-        counts.scored += nearest.push(candidate, &scorer(member)) as u64;
+        counts.scored += nearest.push(candidate, scorer(member)) as u64;
         queries.limits[query] = f64::from(nearest.limit());
     }
 
     /// Guesses what the k-th nearest of all docs reaches from the docs seen so far, a fair sample.
-    fn guess<S: Scorer>(
+    fn guess<'s, S: Scorer + 's>(
         &self,
         docs_seen: usize,
         queries: &mut CodedQueries,
         nearest: &mut [Nearest],
-        scorer: &impl Fn(usize) -> S,
+        scorer: &impl Fn(usize) -> &'s S,
     ) {
         let Some(top_k) = self.guess_for else { return };
         let expected = top_k as f64 * docs_seen as f64 / self.docs.docs as f64;
@@ -336,7 +336,7 @@ impl Pass<'_> {
         }
         let mut keys = Vec::new();
         for (query, &member) in self.members.iter().enumerate() {
-            nearest[member].raise_guess(rank, &scorer(member), &mut keys);
+            nearest[member].raise_guess(rank, scorer(member), &mut keys);
             queries.limits[query] = f64::from(nearest[member].limit());
         }
     }
@@ -365,7 +365,7 @@ mod tests {
             [self.query, self.file.row(doc as usize)]
         }
 
-        fn score(&self, doc: u32, _: [&[f32]; 2]) -> f64 {
+        fn score(&self, doc: u32) -> f64 {
             dot_f64(self.query, self.file.row(doc as usize))
         }
 
@@ -395,11 +395,12 @@ mod tests {
         // Asked often enough that the likely docs are scored first, so that bounds decide about the others.
         let queries = query.repeat(8);
         let mut tile = Tile::new(&queries, &coding, &Nearest::new(1, Nearest::capacity_for(1)));
-        let scorer = |_: usize| DotScorer { file, query };
+        let dots = DotScorer { file, query };
+        let scorer = |_: usize| &dots;
         tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
-        decide_all(&mut [tile.nearest.as_mut_slice()], &(0..file.rows()), |_, query| scorer(query), &Monitor::new())
+        decide_all(&mut [tile.nearest.as_mut_slice()], &(0..file.rows()), |_, _| &dots, &Monitor::new())
             .expect("decided");
-        tile.nearest.remove(0).into_sorted(&scorer(0)).next().expect("k = 1").1
+        tile.nearest.remove(0).into_sorted(&dots).next().expect("k = 1").1
     }
 
     fn file_of(docs: &[f32], dim: usize) -> (tempfile::TempDir, VectorFile) {
