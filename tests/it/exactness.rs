@@ -145,6 +145,14 @@ fn hard_cases_are_exact() {
     let anisotropic: Vec<f32> =
         (0..3000).flat_map(|_| common.iter().map(|v| 3.0 * v + random.value()).collect::<Vec<_>>()).collect();
     check("mean cosine far from zero", &anisotropic, &queries, dim, 30);
+    // What is left without the mean is about as long as rounding makes a difference.
+    for (decades, mean) in [(2, 1e2f32), (4, 1e4), (6, 1e6), (8, 1e8)] {
+        let far: Vec<f32> =
+            (0..2000).flat_map(|_| common.iter().map(|v| mean * v + random.value()).collect::<Vec<_>>()).collect();
+        check(&format!("a mean {decades} decades above the spread"), &far, &queries[..40 * dim], dim, 10);
+        let far_queries: Vec<f32> = far[..20 * dim].iter().map(|v| v + random.value()).collect();
+        check(&format!("a mean {decades} decades above the spread, of queries too"), &far, &far_queries, dim, 10);
+    }
 
     let mut sorted = random.values(5000 * dim);
     let direction = queries[..dim].to_vec();
@@ -231,6 +239,9 @@ fn a_sample_says_whether_codes_are_worth_their_while() {
     let (docs, queries) = (random.values(4000 * dim), random.values(200 * dim));
     let far = |values: &[f32], mean: f32| -> Vec<f32> { values.iter().map(|value| value + mean).collect() };
     let (far_docs, far_queries) = (far(&docs, 28.0), far(&queries, 28.0));
+    // Half of the docs on either side, so that taking off their mean changes nothing.
+    let mut apart_docs = far_docs.clone();
+    apart_docs.chunks_exact_mut(dim).step_by(2).flatten().for_each(|value| *value -= 56.0);
     let same = docs[..dim].repeat(4000);
     // Twenty directions: most docs are far from a query, and the others very near.
     let clustered = |noise: &[f32]| -> Vec<f32> {
@@ -268,13 +279,15 @@ fn a_sample_says_whether_codes_are_worth_their_while() {
         (Filter::Float32, "of the pairs to float64", "coding the docs does not pay for 5 queries");
     for (name, docs, queries, size, filter, why) in [
         ("spread", &docs, &queries, usual, int8, "codes of"),
-        ("a large mean", &far_docs, &far_queries, usual, tiles, leaving),
-        ("a large mean, no axes", &far_docs, &far_queries, compact, tiles, leaving),
-        ("a large mean, tiles not wanted", &far_docs, &far_queries, whole, whole.filter, "codes of"),
-        ("a large mean, in blocks", &far_docs, &far_queries, in_blocks, tiles, leaving),
-        ("a large mean of later queries", &far_docs, &late, usual, tiles, leaving),
-        ("a large mean, no room", &far_docs, &far_queries, no_room, int8, "codes of"),
-        ("a large mean, little room", &far_docs, &far_queries, little_room, tiles, leaving),
+        ("a large mean", &far_docs, &far_queries, usual, int8, "less their mean"),
+        ("a large mean, in blocks", &far_docs, &far_queries, in_blocks, int8, "less their mean"),
+        ("far apart", &apart_docs, &far_queries, usual, tiles, leaving),
+        ("far apart, no axes", &apart_docs, &far_queries, compact, tiles, leaving),
+        ("far apart, tiles not wanted", &apart_docs, &far_queries, whole, whole.filter, "codes of"),
+        ("far apart, in blocks", &apart_docs, &far_queries, in_blocks, tiles, leaving),
+        ("far apart for later queries", &apart_docs, &late, usual, tiles, leaving),
+        ("far apart, no room", &apart_docs, &far_queries, no_room, int8, "codes of"),
+        ("far apart, little room", &apart_docs, &far_queries, little_room, tiles, leaving),
         ("clusters", &clusters, &cluster_queries, many, tiles, leaving),
         ("few queries", &docs, &queries, few_queries, tiles, paying),
         ("values that are not coded", &one_huge, &queries, usual, tiles, "codes would leave 98.4 % of the pairs"),

@@ -3,6 +3,7 @@
 //! For x ≈ step · code and any pair (Cauchy–Schwarz)
 //! |q·d − step_q step_d (code_q·code_d)| ≤ ‖step_q code_q‖ ‖d − step_d code_d‖ + ‖q − step_q code_q‖ ‖d‖.
 //! Where only some axes are coded, the length of what is left out of both vectors bounds the rest ([`Turn::left_out`]).
+//! Docs that share a large mean are coded without it ([`Centre`]).
 //! A doc whose sum of products plus this bound stays below what the k-th nearest reaches cannot be
 //! among the k nearest; the others are scored in float64 as everywhere.
 //!
@@ -15,12 +16,14 @@
 mod scan;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use scan::{ScanCounts, Tile};
 
 use memmap2::MmapMut;
 use rayon::prelude::*;
 
+use super::centre::Centre;
 use super::scatter;
 use super::turn::{CodedAxes, Member, Turn};
 use crate::compute::error::{Error, Result};
@@ -52,6 +55,8 @@ pub struct Coding {
     pub level: Level,
     pub dot: Dot,
     pub dim: usize,
+    /// What is taken off docs before anything else; nothing where it is small.
+    pub centre: Option<Arc<Centre>>,
     /// What is done to vectors before.
     pub turn: Turn,
     /// Leading dimensions that the filter looks at first, whole words; `dim` rounded up for all.
@@ -94,7 +99,8 @@ impl Coding {
             0 => String::new(),
             _ => format!(", the first {} of {} first", count(self.prefix), count(self.dim)),
         };
-        format!("codes of {}{prefix}", self.turn.name())
+        let centre = if self.centre.is_some() { ", less their mean" } else { "" };
+        format!("codes of {}{centre}{prefix}", self.turn.name())
     }
 
     fn rest(&self) -> usize {
@@ -106,17 +112,27 @@ impl Coding {
         dim.next_multiple_of(WORD) + size_of::<Slot>() + size_of::<PanelBounds>() / PANEL + 2
     }
 
-    /// The length of a doc of this norm before it is turned, but for rounding.
-    fn length(&self, norm: f64) -> f64 {
+    /// The length of a doc before it is turned, but for rounding: of this norm, and with these values once the centre is off.
+    fn length(&self, norm: f64, values: &[f32]) -> f64 {
         match self.metric {
+            _ if self.centre.is_some() => kernels::dot_f64(self.level, values, values).sqrt(),
             Metric::Cosine => 1.0,
             Metric::Dot | Metric::Euclidean => norm,
         }
     }
 
-    /// A bound on the length of a doc of this norm as it is coded.
-    fn coded_norm(&self, norm: f64) -> f64 {
-        self.length(norm) * self.norm_factor()
+    /// What is taken off a doc's products: see [`super::bounds`].
+    fn offset(&self, row: &[f32], norm: f64) -> f64 {
+        match (&self.centre, self.metric) {
+            (Some(centre), _) => centre.offset(row, norm),
+            (None, Metric::Euclidean) => norm * norm / 2.0,
+            (None, Metric::Dot | Metric::Cosine) => 0.0,
+        }
+    }
+
+    /// Whether docs' offsets differ.
+    fn has_offsets(&self) -> bool {
+        self.metric == Metric::Euclidean || self.centre.as_ref().is_some_and(|centre| centre.has_offsets())
     }
 
     /// Takes norms to bounds of them, also of turned vectors.
@@ -273,7 +289,9 @@ struct SubBlock {
     /// The vectors as they will be coded, row-major.
     values: Vec<f32>,
     turned: Vec<f32>,
-    norms: Vec<f64>,
+    offsets: Vec<f64>,
+    /// Of the vectors as they will be coded, before they are turned.
+    lengths: Vec<f64>,
     largest: Vec<f32>,
     suffixes: Vec<f64>,
     /// What docs lost of their turned length by being coded before they were turned; none where they were not.
@@ -288,7 +306,8 @@ impl SubBlock {
         self.rows.clear();
         self.rows.extend(rows);
         self.values.clear();
-        self.norms.clear();
+        self.offsets.clear();
+        self.lengths.clear();
         self.suffixes.clear();
         self.lost.clear();
         if let Turn::Coded { axes } = &coding.turn {
@@ -306,15 +325,20 @@ impl SubBlock {
             let next = self.rows.get(index + 1).map_or(&[][..], |&next| file.row(next));
             let row = file.row(row);
             let norm = kernels::dot_f64_asking(coding.level, row, row, [next, &[]]).sqrt();
-            self.norms.push(norm);
+            self.offsets.push(coding.offset(row, norm));
+            let first = self.values.len();
             append_as_coded(coding.metric, row, norm, &mut self.values);
+            if let Some(centre) = &coding.centre {
+                centre.take_off(&mut self.values[first..]);
+            }
+            self.lengths.push(coding.length(norm, &self.values[first..]));
         }
         if coding.turn.apply(&self.values, &mut self.turned) {
             std::mem::swap(&mut self.values, &mut self.turned);
         }
         let vectors = self.values.chunks_exact(coding.turned_dim());
-        let suffix = |(vector, &norm): (&[f32], &f64)| coding.suffix(vector, coding.length(norm));
-        self.suffixes.extend(vectors.zip(&self.norms).map(suffix));
+        let suffix = |(vector, &length): (&[f32], &f64)| coding.suffix(vector, length);
+        self.suffixes.extend(vectors.zip(&self.lengths).map(suffix));
     }
 
     /// Codes the rows, and turns the codes.
@@ -328,28 +352,31 @@ impl SubBlock {
         let vector = |&row: &usize| file.row(row);
         let mut next: Vec<&[f32]> = Vec::with_capacity(GROUP);
         for (rows, turned) in self.rows.chunks(GROUP).zip(turned.chunks_mut(GROUP * axes.count())) {
-            let first = self.norms.len();
+            let first = self.offsets.len();
             let mut members = [Member::default(); GROUP];
             for ((row, member), codes) in
                 rows.iter().map(vector).zip(&mut members).zip(self.codes.chunks_exact_mut(whole_dim))
             {
                 let norm = kernels::dot_f64(coding.level, row, row).sqrt();
-                self.norms.push(norm);
-                let values = match coding.metric {
-                    Metric::Cosine => {
-                        self.values.clear();
-                        append_as_coded(coding.metric, row, norm, &mut self.values);
-                        &self.values
+                self.offsets.push(coding.offset(row, norm));
+                let values = if coding.metric == Metric::Cosine || coding.centre.is_some() {
+                    self.values.clear();
+                    append_as_coded(coding.metric, row, norm, &mut self.values);
+                    if let Some(centre) = &coding.centre {
+                        centre.take_off(&mut self.values);
                     }
-                    Metric::Dot | Metric::Euclidean => row,
+                    &self.values
+                } else {
+                    row
                 };
                 let largest = kernels::largest_abs(coding.level, values);
                 let (step, factor) = step_of(largest);
                 let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..dim]);
                 let squares = if largest <= LARGEST_CODED { squares } else { f32::INFINITY };
                 *member = Member { step, sums: kernels::code_sums(coding.level, codes) };
-                let length = coding.length(norm) * (1.0 + 1e-12);
-                self.lost.push(coding.residual(squares, length, 0.0) * coding.norm_factor());
+                let length = coding.length(norm, values);
+                self.lengths.push(length);
+                self.lost.push(coding.residual(squares, length * (1.0 + 1e-12), 0.0) * coding.norm_factor());
             }
             next.clear();
             next.extend(self.rows[first + rows.len()..].iter().take(GROUP).map(vector));
@@ -373,10 +400,12 @@ impl SubBlock {
         self.order.extend(0..self.rows.len() as u32);
         let size = |&doc: &u32| -> f64 {
             let doc = doc as usize;
-            match coding.metric {
-                _ if coding.rest() > 0 => self.suffixes[doc],
-                Metric::Euclidean => self.norms[doc],
-                Metric::Dot | Metric::Cosine => f64::from(self.largest[doc]),
+            if coding.rest() > 0 {
+                self.suffixes[doc]
+            } else if coding.has_offsets() {
+                self.offsets[doc]
+            } else {
+                f64::from(self.largest[doc])
             }
         };
         self.order.sort_unstable_by(|a, b| size(b).total_cmp(&size(a)).then(a.cmp(b)));
@@ -440,18 +469,17 @@ impl SubBlock {
 
     /// `squares`: of what codes lose, as their kernel tells; infinite of a doc that is not coded.
     fn slot_of(&self, coding: &Coding, doc: usize, squares: f32) -> Slot {
-        let norm = coding.coded_norm(self.norms[doc]);
+        let norm = self.lengths[doc] * coding.norm_factor();
+        // What rounding changed counts once for what the query's codes are and once for what these lose: ‖q‖ is no more than both.
+        let rounded = coding.centre.as_ref().map_or(0.0, |centre| centre.rounding(self.lengths[doc]));
+        let residual =
+            coding.residual(squares, norm, coding.turning_docs()) + self.lost.get(doc).unwrap_or(&0.0) + rounded;
         Slot {
             doc: self.rows[doc] as u32,
-            residual: ((coding.residual(squares, norm, coding.turning_docs()) + self.lost.get(doc).unwrap_or(&0.0))
-                as f32)
-                .next_up(),
-            norm: (norm as f32).next_up(),
+            residual: (residual as f32).next_up(),
+            norm: ((norm + rounded) as f32).next_up(),
             suffix: if coding.rest() > 0 { 0.0 } else { (self.suffixes[doc] as f32).next_up() },
-            offset: match coding.metric {
-                Metric::Dot | Metric::Cosine => 0.0,
-                Metric::Euclidean => self.norms[doc] * self.norms[doc] / 2.0,
-            },
+            offset: self.offsets[doc],
         }
     }
 }

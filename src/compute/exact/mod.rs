@@ -6,6 +6,7 @@
 //! tiling, threads or CPU.
 
 pub mod bounds;
+mod centre;
 pub mod choice;
 pub mod engine;
 mod int8;

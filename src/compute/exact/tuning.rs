@@ -2,10 +2,13 @@
 
 mod passing;
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use passing::{Pairs, Way};
 
+use super::centre::Centre;
 use super::int8::{Coding, LARGEST_CODED, UNDERFLOW, append_as_coded, step_of};
 use super::size::{EngineSize, Shape};
 use super::turn::{Leading, Turn};
@@ -186,26 +189,28 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
         level: asked.level,
         dot: asked.dot(),
         dim,
+        centre: None,
         turn: Turn::None,
         prefix: dim.next_multiple_of(WORD),
         trust: 1.0,
     };
-    let rotated = || Coding { turn: Turn::Hadamard { dim }, ..whole.clone() };
     match shape {
         Shape::Plain => return Ok(Chosen::Codes(whole)),
-        Shape::Rotated => return Ok(Chosen::Codes(rotated())),
+        Shape::Rotated => return Ok(Chosen::Codes(Coding { turn: Turn::Hadamard { dim }, ..whole })),
         Shape::Auto | Shape::Compact | Shape::Whole | Shape::Prefix | Shape::Coded => {}
     }
     monitor.begin("sampling docs", "docs", sample_docs(dim).min(asked.num_docs) as u64);
     asked.docs.check_size()?;
-    let sample = sample_of(asked, monitor)?;
+    let sample = Sample::of(asked, monitor)?;
+    let whole = Coding { centre: sample.centre.clone(), ..whole };
+    let rotated = || Coding { turn: Turn::Hadamard { dim }, ..whole.clone() };
     if shape == Shape::Coded {
-        let axes = Leading::of(&sample, dim, (dim / 2).clamp(1, MOST_LEADING), f64::INFINITY, asked.level);
+        let axes = Leading::of(&sample.values, dim, (dim / 2).clamp(1, MOST_LEADING), f64::INFINITY, asked.level);
         monitor.check()?;
         let turn = axes.and_then(|(axes, _)| axes.first_coded(axes.count(), asked.level, whole.dot));
         return Ok(Chosen::Codes(turn.map_or(whole.clone(), |turn| whole.along(turn))));
     }
-    let plain_loss = loss_of(&sample, dim, asked.level);
+    let plain_loss = loss_of(&sample.values, dim, asked.level);
     let is_judged = shape != Shape::Whole && !asked.queries.is_empty();
     let pairs = is_judged.then(|| Pairs::of(asked, &sample));
     monitor.check()?;
@@ -221,12 +226,12 @@ pub fn choose(asked: &Asked<'_>, shape: Shape, monitor: &Monitor) -> Result<Chos
     let tiles_price = tiles.map_or(f64::INFINITY, |(_, price)| price);
     if let Some(pairs) = &pairs {
         let most_paid = whole_price(pairs.by_codes(plain_loss)).min(tiles_price) * (1.0 - LEADING_GAIN);
-        if let Some(turn) = leading_of(asked, shape, &sample, (pairs, plain_loss, most_paid), monitor)? {
+        if let Some(turn) = leading_of(asked, shape, &sample.values, (pairs, plain_loss, most_paid), monitor)? {
             return Ok(Chosen::Codes(whole.along(turn)));
         }
     }
     let mut turned = Vec::new();
-    rotated().turn.apply(&sample[..sample.len().min(CODED_DOCS * dim)], &mut turned);
+    rotated().turn.apply(&sample.values[..sample.values.len().min(CODED_DOCS * dim)], &mut turned);
     let rotated_loss = loss_of(&turned, dim, asked.level);
     let (whole, loss) = match rotated_loss.of_length < ROTATION_GAIN * plain_loss.of_length {
         true => (rotated(), rotated_loss),
@@ -269,28 +274,65 @@ fn sample_docs(dim: usize) -> usize {
     SAMPLE_DOCS.min(SAMPLE_BYTES / (4 * dim)).max(1)
 }
 
-/// Docs from all over the file, as they will be coded, in an order that looks random.
-fn sample_of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Vec<f32>> {
-    let dim = asked.docs.dim();
-    let count = sample_docs(dim).min(asked.num_docs);
-    let mut order: Vec<u32> = (0..count as u32).collect();
-    scatter(&mut order);
-    let row_of = |index: u32| (u128::from(index) * asked.num_docs as u128 / count as u128) as usize;
-    let mut sample = vec![0.0; count * dim];
-    let parts = sample.par_chunks_mut(dim * SAMPLED_TOGETHER).zip(order.par_chunks(SAMPLED_TOGETHER));
-    parts.try_for_each(|(sampled, order)| -> Result<()> {
-        monitor.advance(order.len() as u64)?;
-        let mut values = Vec::with_capacity(dim);
-        for (&index, sampled) in order.iter().zip(sampled.chunks_exact_mut(dim)) {
-            let row = asked.docs.row(row_of(index));
-            let norm = kernels::dot_f64(asked.level, row, row).sqrt();
-            values.clear();
-            append_as_coded(asked.metric, row, norm, &mut values);
-            sampled.copy_from_slice(&values);
+/// Docs from all over the file, in an order that looks random.
+struct Sample {
+    /// Row-major, as they will be coded.
+    values: Vec<f32>,
+    /// Squares of their lengths before the centre was taken off.
+    squares: Vec<f64>,
+    /// What was taken off them all.
+    centre: Option<Arc<Centre>>,
+}
+
+impl Sample {
+    fn of(asked: &Asked<'_>, monitor: &Monitor) -> Result<Self> {
+        let dim = asked.docs.dim();
+        let count = sample_docs(dim).min(asked.num_docs);
+        let mut order: Vec<u32> = (0..count as u32).collect();
+        scatter(&mut order);
+        let row_of = |index: u32| (u128::from(index) * asked.num_docs as u128 / count as u128) as usize;
+        let (mut values, mut squares) = (vec![0.0; count * dim], vec![0.0; count]);
+        let parts = values.par_chunks_mut(dim * SAMPLED_TOGETHER).zip(squares.par_chunks_mut(SAMPLED_TOGETHER));
+        parts.zip(order.par_chunks(SAMPLED_TOGETHER)).try_for_each(|((sampled, squares), order)| -> Result<()> {
+            monitor.advance(order.len() as u64)?;
+            let mut values = Vec::with_capacity(dim);
+            for ((&index, sampled), coded_square) in order.iter().zip(sampled.chunks_exact_mut(dim)).zip(squares) {
+                let row = asked.docs.row(row_of(index));
+                let square = kernels::dot_f64(asked.level, row, row);
+                values.clear();
+                append_as_coded(asked.metric, row, square.sqrt(), &mut values);
+                sampled.copy_from_slice(&values);
+                *coded_square = if asked.metric == Metric::Cosine { 1.0 } else { square };
+            }
+            Ok(())
+        })?;
+        let centre = Centre::of(&values, &squares, asked.queries, dim, asked.metric, asked.level).map(Arc::new);
+        if let Some(centre) = &centre {
+            values.par_chunks_exact_mut(dim).for_each(|values| centre.take_off(values));
         }
-        Ok(())
-    })?;
-    Ok(sample)
+        Ok(Self { values, squares, centre })
+    }
+
+    /// What is taken off the products of its docs; nearly.
+    fn offsets(&self, asked: &Asked<'_>) -> Vec<f64> {
+        let docs = self.values.par_chunks_exact(asked.docs.dim()).zip(&self.squares);
+        let offset = |(rest, square): (&[f32], &f64)| match (&self.centre, asked.metric) {
+            (Some(centre), _) => centre.offset_of_rest(rest),
+            (None, Metric::Euclidean) => square / 2.0,
+            (None, Metric::Dot | Metric::Cosine) => 0.0,
+        };
+        docs.map(offset).collect()
+    }
+
+    /// A query as it will be coded, and its shift.
+    fn query(&self, query: &[f32]) -> (Vec<f32>, f64) {
+        let mut values = query.to_vec();
+        let shift = self.centre.as_ref().map_or(0.0, |centre| {
+            centre.take_off_queries(&mut values);
+            centre.shift(query)
+        });
+        (values, shift)
+    }
 }
 
 /// What coding loses of vectors, each with a step of its own.
@@ -333,7 +375,7 @@ fn loss_of(rows: &[f32], dim: usize, level: Level) -> Loss {
 }
 
 /// Principal axes and how many of them to look at first, if that is asked for or pays.
-fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor) -> Result<Option<(Turn, usize)>> {
+fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &Sample, monitor: &Monitor) -> Result<Option<(Turn, usize)>> {
     let dim = asked.docs.dim();
     let (docs, queries) = (asked.all_docs as f64, asked.expected as f64);
     // Turning every doc and query must cost less than what the best prefix could save.
@@ -344,7 +386,7 @@ fn prefix_of(asked: &Asked<'_>, shape: Shape, sample: &[f32], monitor: &Monitor)
     if !wanted || !(2 * WORD..=MOST_AXES).contains(&dim) {
         return Ok(None);
     }
-    let Some(turn) = Turn::principal(sample, dim) else { return Ok(None) };
+    let Some(turn) = Turn::principal(&sample.values, dim) else { return Ok(None) };
     monitor.check()?;
     let sampled = asked.queries.len().min(SAMPLE_QUERIES * dim);
     let (cost, prefix) = best_prefix(asked, &turn, sample, &asked.queries[..sampled], monitor)?;
@@ -422,14 +464,16 @@ fn leading_of(
 fn best_prefix(
     asked: &Asked<'_>,
     turn: &Turn,
-    sample: &[f32],
+    sample: &Sample,
     queries: &[f32],
     monitor: &Monitor,
 ) -> Result<(f64, usize)> {
     let dim = asked.docs.dim();
     let (mut docs, mut turned_queries) = (Vec::new(), Vec::new());
-    turn.apply(sample, &mut docs);
-    turn.apply(queries, &mut turned_queries);
+    turn.apply(&sample.values, &mut docs);
+    let (queries, shifts): (Vec<Vec<f32>>, Vec<f64>) =
+        queries.chunks_exact(dim).map(|query| sample.query(query)).unzip();
+    turn.apply(&queries.concat(), &mut turned_queries);
     let count = docs.len() / dim;
     let step = (dim / 24).next_multiple_of(WORD).max(WORD);
     let prefixes: Vec<usize> = (1..).map(|part| part * step).take_while(|prefix| *prefix < dim).collect();
@@ -437,25 +481,25 @@ fn best_prefix(
     let norm = |vector: &[f32]| kernels::dot_f64(asked.level, vector, vector).sqrt();
     let rests = |vector: &[f32]| prefixes.iter().map(|&prefix| norm(&vector[prefix..])).collect::<Vec<f64>>();
     let doc_rests: Vec<Vec<f64>> = docs.chunks_exact(dim).map(rests).collect();
-    let offset = |doc: &[f32]| if asked.metric == Metric::Euclidean { norm(doc).powi(2) / 2.0 } else { 0.0 };
-    let offsets: Vec<f64> = docs.chunks_exact(dim).map(offset).collect();
+    let offsets = sample.offsets(asked);
     // The bound of a pair after each prefix, compared with what the k-th nearest of all docs may have.
     let mut spread = Vec::new();
-    turn.clone().spread_at(dim * 2 / 3).apply(sample, &mut spread);
+    turn.clone().spread_at(dim * 2 / 3).apply(&sample.values, &mut spread);
     let loss = loss_of(&spread, dim, asked.level);
     let residuals: Vec<f64> = docs.chunks_exact(dim).map(|doc| 2.0 * loss.of_length * norm(doc)).collect();
-    let longest = docs.chunks_exact(dim).map(norm).fold(0.0, f64::max);
+    let longest = docs.chunks_exact(dim).map(norm).fold(0.0, f64::max).powi(2);
+    let largest_offset = passing::largest_gain(&offsets);
     let mut alive = vec![0u64; prefixes.len()];
     let mut pairs = 0u64;
     let mut partial = vec![0.0f64; count * prefixes.len()];
-    for query in turned_queries.chunks_exact(dim) {
+    for (query, shift) in turned_queries.chunks_exact(dim).zip(shifts) {
         monitor.check()?;
         let query_rests = rests(query);
         let mut keys = Vec::with_capacity(count);
         for (doc, (partial, offset)) in
             docs.chunks_exact(dim).zip(partial.chunks_exact_mut(prefixes.len().max(1)).zip(&offsets))
         {
-            let mut sum = -offset;
+            let mut sum = shift - offset;
             let mut start = 0;
             for (&prefix, partial) in prefixes.iter().zip(partial) {
                 sum += kernels::dot_f64(asked.level, &query[start..prefix], &doc[start..prefix]);
@@ -464,7 +508,7 @@ fn best_prefix(
             keys.push(sum + kernels::dot_f64(asked.level, &query[start..], &doc[start..]));
         }
         let length = norm(query);
-        let most = asked.largest_key(length.powi(2), longest.powi(2));
+        let most = shift + largest_offset + asked.largest_key(length.powi(2), longest);
         let (limit, _) = passing::limit_of(asked.top_k, asked.all_docs, &mut keys, most);
         pairs += count as u64;
         let docs = partial.chunks_exact(prefixes.len().max(1)).zip(&doc_rests).zip(&residuals);

@@ -239,6 +239,11 @@ kernel! {
 }
 
 kernel! {
+    /// Takes `others` off `values`, of equal lengths; each difference is rounded once.
+    subtract(values: &mut [f32], others: &[f32])
+}
+
+kernel! {
     /// Values that sums of int8 products stand for: (sum − bias) · (its step · step), rounded three times.
     ///
     /// `sums`, `steps`, `values`: equal lengths. `values`: overwritten.

@@ -177,6 +177,12 @@ pub fn int8_thresholds(panel: super::PanelBounds, queries: super::QueryBounds<'_
 }
 
 #[inline(always)]
+pub fn subtract(values: &mut [f32], others: &[f32]) {
+    assert_eq!(values.len(), others.len());
+    values.iter_mut().zip(others).for_each(|(value, other)| *value -= other);
+}
+
+#[inline(always)]
 pub fn largest_abs(values: &[f32]) -> f32 {
     // Bits of positive floats are in the order of their values.
     f32::from_bits(values.iter().fold(0u32, |high, value| high.max(value.to_bits() & 0x7fff_ffff)))

@@ -18,6 +18,7 @@ struct CodedQueries {
     codes: Vec<i8>,
     /// Codes past the prefix, query by query.
     rest: Vec<i8>,
+    /// Without the shifts.
     limits: Vec<f64>,
     steps: Vec<f64>,
     inverse_steps: Vec<f64>,
@@ -27,6 +28,8 @@ struct CodedQueries {
     slacks: Vec<f64>,
     norms: Vec<f64>,
     biases: Vec<f64>,
+    /// What the centre adds to keys.
+    shifts: Vec<f64>,
 }
 
 impl CodedQueries {
@@ -49,14 +52,26 @@ impl CodedQueries {
             slacks: vec![0.0; padded],
             norms: vec![0.0; padded],
             biases: vec![0.0; padded],
+            shifts: vec![0.0; padded],
+        };
+        let mut centred = Vec::new();
+        let asked = match &coding.centre {
+            Some(centre) => {
+                centred.extend_from_slice(queries);
+                centre.take_off_queries(&mut centred);
+                centred.as_slice()
+            }
+            None => queries,
         };
         let mut turned = Vec::new();
-        let is_turned = coding.turn.apply(queries, &mut turned);
-        let values = if is_turned { turned.as_slice() } else { queries };
+        let is_turned = coding.turn.apply(asked, &mut turned);
+        let values = if is_turned { turned.as_slice() } else { asked };
         let mut codes = vec![0i8; coded_dim];
         let turned_dim = coding.turned_dim();
-        for (index, (query, values)) in queries.chunks_exact(dim).zip(values.chunks_exact(turned_dim)).enumerate() {
-            let length = kernels::dot_f64(coding.level, query, query).sqrt();
+        let length_of = |query: &[f32]| kernels::dot_f64(coding.level, query, query).sqrt();
+        let vectors = queries.chunks_exact(dim).zip(asked.chunks_exact(dim));
+        for (index, ((query, asked), values)) in vectors.zip(values.chunks_exact(turned_dim)).enumerate() {
+            let length = length_of(asked);
             let norm = length * coding.norm_factor();
             let largest = kernels::largest_abs(coding.level, values);
             let (step, factor) = step_of(largest);
@@ -67,14 +82,18 @@ impl CodedQueries {
             coded.inverse_steps[index] = 1.0 / f64::from(step);
             coded.sizes[index] = f64::from(step) * (sum_of(|code| code * code) as f64).sqrt() * (1.0 + 1e-12);
             coded.residuals[index] = if largest <= LARGEST_CODED {
+                // Taking the centre off rounds as little as this leaves room for.
                 coding.residual(squares, norm, coding.turn.error())
             } else {
                 f64::INFINITY
             };
             coded.suffixes[index] = coding.suffix(values, length);
-            coded.norms[index] = norm;
+            let whole =
+                coding.centre.as_ref().map_or(0.0, |centre| length_of(query) + centre.of_queries() * (1.0 + 1e-6));
+            coded.norms[index] = norm.max(whole * coding.norm_factor());
             coded.biases[index] = f64::from(BIAS) * prefix_sum as f64;
             coded.limits[index] = f64::NEG_INFINITY;
+            coded.shifts[index] = coding.centre.as_ref().map_or(0.0, |centre| centre.shift(query));
             let (group, lane) = (index / GROUP, index % GROUP);
             for (word, bytes) in codes.as_chunks::<WORD>().0.iter().enumerate() {
                 let at = (group * stride + word) * GROUP_WORD + lane * WORD;
@@ -88,9 +107,15 @@ impl CodedQueries {
 
     /// Takes over the largest norm of the docs that are met.
     fn expect_norm(&mut self, coding: &Coding, largest_norm: f64) {
+        // Of whole docs, not of what is left of them.
+        let largest_norm = largest_norm + coding.centre.as_ref().map_or(0.0, |centre| centre.of_docs() * (1.0 + 1e-6));
         for (slack, &norm) in self.slacks.iter_mut().zip(&self.norms) {
             *slack = slack_of(coding, norm, largest_norm);
         }
+    }
+
+    fn set_limit(&mut self, query: usize, limit: f32) {
+        self.limits[query] = f64::from(limit) - self.shifts[query];
     }
 }
 
@@ -104,7 +129,9 @@ fn slack_of(coding: &Coding, query_norm: f64, largest_norm: f64) -> f64 {
         Metric::Dot | Metric::Cosine => 4.0 * gamma * product,
         Metric::Euclidean => 8.0 * gamma * (query_norm + largest_norm) * (query_norm + largest_norm),
     };
-    turned + rounded + 1e-300
+    // And of the shift, of the limit without it, and of the docs' offsets.
+    let centred = if coding.centre.is_some() { 8.0 * gamma * product } else { 0.0 };
+    turned + rounded + centred + 1e-300
 }
 
 /// What a scan did.
@@ -237,7 +264,7 @@ impl Pass<'_> {
         let mut thresholds = vec![0i32; queries.limits.len()];
         let mut hits: Vec<Hit> = Vec::new();
         for (query, &member) in self.members.iter().enumerate() {
-            queries.limits[query] = f64::from(nearest[member].limit());
+            queries.set_limit(query, nearest[member].limit());
         }
         let (mut next_guess, mut docs_seen, mut docs_told) = (1, 0, 0);
         for (seen, &panel) in self.docs.order.iter().enumerate() {
@@ -308,14 +335,16 @@ impl Pass<'_> {
             + queries.suffixes[query] * f64::from(slot.suffix)
             + queries.slacks[query];
         // The operations here are rounded too.
-        let error = error * (1.0 + 1e-9) + key.abs() * 1e-12;
+        let shift = queries.shifts[query];
+        let error = error * (1.0 + 1e-9) + (key.abs() + shift.abs()) * 1e-12;
         if key + error < queries.limits[query] {
             return;
         }
         let nearest = &mut nearest[member];
-        let candidate = Candidate::of(key, error, slot.doc);
+        let candidate = Candidate::of(key + shift, error, slot.doc);
         counts.scored += nearest.push(candidate, scorer(member)) as u64;
-        queries.limits[query] = f64::from(nearest.limit());
+        let limit = nearest.limit();
+        queries.set_limit(query, limit);
     }
 
     /// Guesses what the k-th nearest of all docs reaches from the docs seen so far, a fair sample.
@@ -337,7 +366,7 @@ impl Pass<'_> {
         let mut keys = Vec::new();
         for (query, &member) in self.members.iter().enumerate() {
             nearest[member].raise_guess(rank, scorer(member), &mut keys);
-            queries.limits[query] = f64::from(nearest[member].limit());
+            queries.set_limit(query, nearest[member].limit());
         }
     }
 }
@@ -345,6 +374,7 @@ impl Pass<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::exact::centre::Centre;
     use crate::compute::exact::nearest::decide_all;
     use std::sync::Arc;
 
@@ -380,12 +410,18 @@ mod tests {
 
     /// The nearest doc of `query` by codes of turned vectors whose bounds are multiplied by `trust`.
     fn nearest(file: &VectorFile, query: &[f32], turn: Turn, trust: f64) -> u32 {
+        nearest_without(None, file, query, turn, trust)
+    }
+
+    /// The same with docs less a centre.
+    fn nearest_without(centre: Option<Arc<Centre>>, file: &VectorFile, query: &[f32], turn: Turn, trust: f64) -> u32 {
         let level = Level::detected();
         let coding = Coding {
             metric: Metric::Dot,
             level,
             dot: Dot::within(level),
             dim: file.dim(),
+            centre,
             turn: Turn::None,
             prefix: 0,
             trust,
@@ -439,7 +475,20 @@ mod tests {
         let (all, _) = Leading::of(&docs, dim, dim, f64::INFINITY, Level::detected()).expect("axes");
         let coded = all.first_coded(dim, Level::detected(), Dot::within(Level::detected())).expect("codes of axes");
         assert_eq!(nearest(&file, &query, coded.clone(), 1.0), 40);
-        assert_ne!(nearest(&file, &query, coded, 0.3), 40, "a bound of a third loses it, and this test sees it");
+        assert_ne!(
+            nearest(&file, &query, coded.clone(), 0.3),
+            40,
+            "a bound of a third loses it, and this test sees it"
+        );
+        // The same docs around a centre far away.
+        let far: Vec<f32> = docs.iter().map(|value| value + 8.0).collect();
+        let (_folder, file) = file_of(&far, dim);
+        let centre = Some(Arc::new(Centre::new(vec![8.0; dim], None, Metric::Dot, Level::detected())));
+        for turn in [Turn::None, coded] {
+            assert_eq!(nearest_without(centre.clone(), &file, &query, turn.clone(), 1.0), 40, "{}", turn.name());
+            let message = format!("a bound of a third loses it, and this test sees it: {}", turn.name());
+            assert_ne!(nearest_without(centre.clone(), &file, &query, turn, 0.3), 40, "{message}");
+        }
     }
 
     /// Docs whose codes are the same, zero past the first dimension, along a single axis. What codes lose decides: all of it has the

@@ -4,9 +4,8 @@ use rayon::prelude::*;
 
 use super::super::bounds::ErrorBound;
 use super::super::turn::Leading;
-use super::{Asked, CODED_DEFECT, Loss, PASSING_DOCS, SAMPLE_QUERIES, SPREAD_LOSS};
+use super::{Asked, CODED_DEFECT, Loss, PASSING_DOCS, SAMPLE_QUERIES, SPREAD_LOSS, Sample};
 use crate::compute::kernels;
-use crate::compute::metric::Metric;
 
 /// Samples of fewer docs are too small to extrapolate from, and how many of the best that is done by.
 const LEAST_DOCS: usize = 256;
@@ -25,14 +24,22 @@ pub struct Pairs<'a> {
     asked: &'a Asked<'a>,
     /// Row-major, as they are coded.
     docs: &'a [f32],
-    /// Squares of their lengths.
+    /// Squares of their lengths, and of what they were before the centre was taken off.
     squares: Vec<f64>,
+    whole_squares: &'a [f64],
+    /// What is taken off their products.
+    offsets: Vec<f64>,
     queries: Vec<SampledQuery>,
 }
 
 struct SampledQuery {
+    /// As they are coded.
     values: Vec<f32>,
     square: f64,
+    /// With the centre.
+    whole_square: f64,
+    /// What the centre adds to every product.
+    shift: f64,
     /// Of each doc.
     keys: Vec<f64>,
     limit: f64,
@@ -41,28 +48,31 @@ struct SampledQuery {
 }
 
 impl<'a> Pairs<'a> {
-    /// `sample`: of docs, at least one, as they are coded; the last ones are taken.
-    pub fn of(asked: &'a Asked<'a>, sample: &'a [f32]) -> Self {
+    /// `sample`: of docs, at least one; the last ones are taken.
+    pub fn of(asked: &'a Asked<'a>, sample: &'a Sample) -> Self {
         let (dim, level) = (asked.docs.dim(), asked.level);
-        let docs = &sample[sample.len().saturating_sub(PASSING_DOCS * dim)..];
+        let first = sample.squares.len().saturating_sub(PASSING_DOCS);
+        let (docs, whole_squares) = (&sample.values[first * dim..], &sample.squares[first..]);
         let square = |vector: &[f32]| kernels::dot_f64(level, vector, vector);
-        let squares: Vec<f64> = docs.par_chunks_exact(dim).map(square).collect();
+        let squares = match sample.centre {
+            Some(_) => docs.par_chunks_exact(dim).map(square).collect(),
+            None => whole_squares.to_vec(),
+        };
         let longest = squares.iter().fold(0.0f64, |high, &square| high.max(square));
-        let mut pairs = Self { asked, docs, squares, queries: Vec::new() };
+        let offsets = sample.offsets(asked).split_off(first);
+        let gain = largest_gain(&offsets);
+        let mut pairs = Self { asked, docs, squares, whole_squares, offsets, queries: Vec::new() };
         let sampled = |query: &[f32]| {
-            let key = |(doc, at)| kernels::dot_f64(level, query, doc) - pairs.offset(at);
+            let (values, shift) = sample.query(query);
+            let key = |(doc, at)| kernels::dot_f64(level, &values, doc) + shift - pairs.offsets[at];
             let keys: Vec<f64> = docs.chunks_exact(dim).zip(0..).map(key).collect();
-            let square = square(query);
-            let most = asked.largest_key(square, longest);
+            let (whole_square, square) = (square(query), square(&values));
+            let most = shift + gain + asked.largest_key(square, longest);
             let (limit, nearest) = limit_of(asked.top_k, asked.all_docs, &mut keys.clone(), most);
-            SampledQuery { values: query.to_vec(), square, keys, limit, nearest }
+            SampledQuery { values, square, whole_square, shift, keys, limit, nearest }
         };
         pairs.queries = asked.queries.par_chunks_exact(dim).take(SAMPLE_QUERIES).map(sampled).collect();
         pairs
-    }
-
-    fn offset(&self, doc: usize) -> f64 {
-        if self.asked.metric == Metric::Euclidean { self.squares[doc] / 2.0 } else { 0.0 }
     }
 
     /// The share of pairs that pass beside the nearest, which do in any case.
@@ -73,21 +83,28 @@ impl<'a> Pairs<'a> {
 
     /// The share that codes of all dimensions let through, where these lose `loss`.
     pub fn by_codes(&self, loss: Loss) -> f64 {
-        loss.or_not_coded(self.by_bounds(|query_norm, doc_norm| 2.0 * loss.of_length * query_norm * doc_norm))
+        let bound = |query_norm: f64, doc_norm: f64| 2.0 * loss.of_length * query_norm * doc_norm;
+        loss.or_not_coded(self.by_bounds(&self.squares, |query| query.square, bound))
     }
 
     /// The share that float32 tiles let through.
     pub fn by_tiles(&self) -> f64 {
         let bound = ErrorBound::new(self.asked.metric, self.asked.docs.dim());
-        self.by_bounds(|query_norm, doc_norm| 2.0 * bound.of(query_norm, doc_norm))
+        let bound = |query_norm: f64, doc_norm: f64| 2.0 * bound.of(query_norm, doc_norm);
+        self.by_bounds(self.whole_squares, |query| query.whole_square, bound)
     }
 
-    /// `bound`: how far above its key a pair of these lengths may seem to be.
-    fn by_bounds(&self, bound: impl Fn(f64, f64) -> f64 + Sync) -> f64 {
+    /// `bound`: how far above its key a pair may seem to be, of a query and a doc of lengths whose squares are given.
+    fn by_bounds(
+        &self,
+        squares: &[f64],
+        query_square: impl Fn(&SampledQuery) -> f64 + Sync,
+        bound: impl Fn(f64, f64) -> f64 + Sync,
+    ) -> f64 {
         let passed = self.queries.par_iter().map(|query| {
-            let norm = query.square.sqrt();
+            let norm = query_square(query).sqrt();
             let passes = |(key, square): &(&f64, &f64)| *key + bound(norm, square.sqrt()) >= query.limit;
-            query.keys.iter().zip(&self.squares).filter(passes).count()
+            query.keys.iter().zip(squares).filter(passes).count()
         });
         self.share(passed.sum())
     }
@@ -111,7 +128,7 @@ impl<'a> Pairs<'a> {
             let (query_lefts, norm) = (lefts(&turned, query.square), query.square.sqrt());
             let mut passed = nobody();
             for (doc, (coordinates, doc_lefts)) in docs.chunks_exact(most).zip(&doc_lefts).enumerate() {
-                let (mut sum, mut start) = (-self.offset(doc), 0);
+                let (mut sum, mut start) = (query.shift - self.offsets[doc], 0);
                 let length = self.squares[doc].sqrt();
                 let (limit, lost) = (query.limit - 2.0 * SPREAD_LOSS * norm * length, loss.of_length * length);
                 for (place, &kept) in kept.iter().enumerate() {
@@ -132,6 +149,11 @@ impl<'a> Pairs<'a> {
         });
         passed.map(|passed| passed.into_iter().map(|passed| loss.or_not_coded(self.share(passed))).collect())
     }
+}
+
+/// What offsets add to a product at most, where they are below 0.
+pub fn largest_gain(offsets: &[f64]) -> f64 {
+    offsets.iter().fold(0.0, |gain, &offset| f64::max(gain, -offset))
 }
 
 /// How many docs before the k-th nearest of all docs are expected in a sample of `count`; `None` where not even one is.
