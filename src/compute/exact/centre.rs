@@ -3,7 +3,7 @@
 //!
 //! With the centre m of docs, y = d − m, and any c, the key of dot and cosine (where d has length 1) is
 //! q·d = (q − c)·y + c·y + q·m, and that of euclidean, with c = m, q·d − ‖d‖²/2 = (q − m)·y − ‖y‖²/2 + q·m − ‖m‖²/2. What depends on
-//! the query alone is its *shift*, what on the doc alone the doc's offset, with the sign of [`super::bounds`].
+//! the query alone is its *shift*, which keys are kept without, so that float32 tells them apart; what on the doc alone the doc's offset, with the sign of [`super::bounds`].
 
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::bounds::ErrorBound;
+use super::centre::Centre;
 use super::int8::{CodedDocs, Coding, ScanCounts, Tile};
 use super::nearest::{Nearest, Scorer, decide_all, score_one_by_one};
 use super::size::{
@@ -215,7 +216,8 @@ impl<'a> Engine<'a> {
                 Ok(Tile::new(tile, coding, &nearest))
             })
             .collect::<Result<_>>()?;
-        let scorers: Vec<ExactScorer<'_>> = queries.par_chunks(dim).map(|query| self.scorer(query)).collect();
+        let scorer = |query| self.scorer(query, coding.centre.as_deref());
+        let scorers: Vec<ExactScorer<'_>> = queries.par_chunks(dim).map(scorer).collect();
         let mut largest_norm = 0.0f64;
         for first in (0..self.num_docs).step_by(self.size.block_docs) {
             let range = first..(first + self.size.block_docs).min(self.num_docs);
@@ -283,9 +285,11 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    fn scorer<'q>(&'q self, query: &'q [f32]) -> ExactScorer<'q> {
+    /// `centre`: what is taken off docs and queries that are coded.
+    fn scorer<'q>(&'q self, query: &'q [f32], centre: Option<&Centre>) -> ExactScorer<'q> {
         let square = kernels::dot_f64(self.level, query, query);
-        ExactScorer { engine: self, query, norm: square.sqrt(), square }
+        let shift = centre.map_or(0.0, |centre| centre.shift(query));
+        ExactScorer { engine: self, query, norm: square.sqrt(), square, shift }
     }
 
     fn top_k_by_tiles(
@@ -488,6 +492,8 @@ struct ExactScorer<'a> {
     query: &'a [f32],
     norm: f64,
     square: f64,
+    /// What keys are without, so that float32 tells them apart.
+    shift: f64,
 }
 
 impl Scorer for ExactScorer<'_> {
@@ -538,11 +544,12 @@ impl Scorer for ExactScorer<'_> {
 
     fn key(&self, score: f64) -> f64 {
         // The inverse of what scores are made of; see the key in [`super::bounds`].
-        match self.engine.metric {
+        let key = match self.engine.metric {
             Metric::Dot => score,
             Metric::Cosine => score * self.norm,
             Metric::Euclidean => (self.square - score * score) / 2.0,
-        }
+        };
+        key - self.shift
     }
 
     fn metric(&self) -> Metric {

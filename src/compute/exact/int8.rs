@@ -3,7 +3,7 @@
 //! For x ≈ step · code and any pair (Cauchy–Schwarz)
 //! |q·d − step_q step_d (code_q·code_d)| ≤ ‖step_q code_q‖ ‖d − step_d code_d‖ + ‖q − step_q code_q‖ ‖d‖.
 //! Where only some axes are coded, the length of what is left out of both vectors bounds the rest ([`Turn::left_out`]).
-//! Docs that share a large mean are coded without it ([`Centre`]).
+//! Docs that share a large mean are coded without it ([`Centre`]); keys are those of [`Scorer::key`](super::nearest::Scorer::key), without the shift.
 //! A doc whose sum of products plus this bound stays below what the k-th nearest reaches cannot be
 //! among the k nearest; the others are scored in float64 as everywhere.
 //!
@@ -55,7 +55,7 @@ pub struct Coding {
     pub level: Level,
     pub dot: Dot,
     pub dim: usize,
-    /// What is taken off docs before anything else; nothing where it is small.
+    /// What is taken off docs, divided by their norms under cosine, and queries before all else; nothing where it is small.
     pub centre: Option<Arc<Centre>>,
     /// What is done to vectors before.
     pub turn: Turn,
@@ -262,7 +262,7 @@ impl CodedDocs {
         Ok(coded)
     }
 
-    /// The largest norm that a bound needs: of any doc, or 1 where they are divided by it.
+    /// The largest norm that a bound needs: of any doc, or 1 where they are divided by it; of what is left without the centre.
     pub fn largest_norm(&self) -> f64 {
         self.bounds.iter().map(|bounds| bounds.norm).fold(0.0, f64::max)
     }
@@ -301,7 +301,7 @@ struct SubBlock {
 }
 
 impl SubBlock {
-    /// Reads the rows, divides them by their norms under cosine, and turns them.
+    /// Reads the rows, divides them by their norms under cosine, takes the centre off, and turns them.
     fn read(&mut self, file: &VectorFile, rows: impl Iterator<Item = usize>, coding: &Coding) {
         self.rows.clear();
         self.rows.extend(rows);
@@ -314,6 +314,11 @@ impl SubBlock {
             self.read_coded(file, coding, axes);
         } else {
             self.read_whole(file, coding);
+        }
+        if let Some(centre) = &coding.centre {
+            // Values are rounded in any direction, also one that the axes leave out.
+            let rounded = self.lengths.iter().map(|&length| centre.rounding(length));
+            self.suffixes.iter_mut().zip(rounded).for_each(|(suffix, rounded)| *suffix += rounded);
         }
         let vectors = self.values.chunks_exact(coding.turned_dim());
         self.largest.clear();
@@ -470,7 +475,8 @@ impl SubBlock {
     /// `squares`: of what codes lose, as their kernel tells; infinite of a doc that is not coded.
     fn slot_of(&self, coding: &Coding, doc: usize, squares: f32) -> Slot {
         let norm = self.lengths[doc] * coding.norm_factor();
-        // What rounding changed counts once for what the query's codes are and once for what these lose: ‖q‖ is no more than both.
+        // What rounding changed counts for what a query's codes are, for what these lose, and for what axes leave out of it (see
+        // [`Self::read`]): its length is no more than these together.
         let rounded = coding.centre.as_ref().map_or(0.0, |centre| centre.rounding(self.lengths[doc]));
         let residual =
             coding.residual(squares, norm, coding.turning_docs()) + self.lost.get(doc).unwrap_or(&0.0) + rounded;

@@ -57,6 +57,9 @@ pub enum Filter {
     Int8(Shape),
 }
 
+/// What is known of a query that codes are asked for: its bounds, list, scorer and threshold.
+const QUERY_BYTES: u64 = 240;
+
 /// How docs are turned before they are coded, and how many dimensions the filter looks at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -159,7 +162,7 @@ impl EngineSize {
         let capacity = Self::capacity(docs_kept, top_k);
         let needs = |pass: usize| {
             let entries = (capacity * Nearest::ENTRY_BYTES) as u64;
-            let query = 2 * dim as u64 * 4 + dim as u64 + 160 + entries;
+            let query = 2 * dim as u64 * 4 + dim as u64 + QUERY_BYTES + entries;
             let tile = coded_tile_queries(dim, pass).min(pass);
             let together = scoring_bytes(pass, tile, capacity);
             let scanning = docs + working + together + pass as u64 * query + results_bytes(pass as u64, top_k as u64);

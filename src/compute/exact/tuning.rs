@@ -115,7 +115,7 @@ impl Asked<'_> {
         self.all_docs as f64 * self.expected as f64
     }
 
-    /// No key of a query and a doc, of these squared lengths at most, is larger.
+    /// No key of a query and a doc, of these squared lengths at most, is larger; but for offsets below 0.
     fn largest_key(&self, query: f64, doc: f64) -> f64 {
         match self.metric {
             Metric::Euclidean => query / 2.0,
@@ -140,7 +140,9 @@ pub fn looks_for_axes(shape: Shape, dim: usize) -> bool {
 
 /// Bytes that choosing takes at most, all of which are free afterwards.
 pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
-    let sample = (sample_docs(dim).min(num_docs) * dim * 4) as u64;
+    let docs = sample_docs(dim).min(num_docs);
+    // With their lengths and offsets, and means.
+    let sample = (docs * (dim * 4 + 32) + dim * 24) as u64;
     let axes = if dim <= MOST_AXES { (dim * dim) as u64 } else { 0 };
     // Sampled queries, twice, and their keys.
     let queries = KEYS_BYTES + (2 * SAMPLE_QUERIES * dim * 4) as u64;
@@ -156,10 +158,12 @@ pub fn bytes(shape: Shape, dim: usize, num_docs: usize) -> u64 {
 
 /// Bytes that what was chosen takes at most.
 pub fn chosen_bytes(shape: Shape, dim: usize) -> u64 {
-    match looks_for_axes(shape, dim) {
+    let axes = match looks_for_axes(shape, dim) {
         true => led_bytes(dim).max(4 * (dim.min(MOST_AXES) as u64).pow(2)),
         false => 0,
-    }
+    };
+    // And what is taken off docs and queries.
+    axes + 8 * dim as u64
 }
 
 /// Bytes of as many leading axes as may be taken: components, what queries are turned by, and a square matrix.
@@ -324,14 +328,13 @@ impl Sample {
         docs.map(offset).collect()
     }
 
-    /// A query as it will be coded, and its shift.
-    fn query(&self, query: &[f32]) -> (Vec<f32>, f64) {
-        let mut values = query.to_vec();
-        let shift = self.centre.as_ref().map_or(0.0, |centre| {
+    /// Queries as they will be coded.
+    fn queries(&self, queries: &[f32]) -> Vec<f32> {
+        let mut values = queries.to_vec();
+        if let Some(centre) = &self.centre {
             centre.take_off_queries(&mut values);
-            centre.shift(query)
-        });
-        (values, shift)
+        }
+        values
     }
 }
 
@@ -471,9 +474,7 @@ fn best_prefix(
     let dim = asked.docs.dim();
     let (mut docs, mut turned_queries) = (Vec::new(), Vec::new());
     turn.apply(&sample.values, &mut docs);
-    let (queries, shifts): (Vec<Vec<f32>>, Vec<f64>) =
-        queries.chunks_exact(dim).map(|query| sample.query(query)).unzip();
-    turn.apply(&queries.concat(), &mut turned_queries);
+    turn.apply(&sample.queries(queries), &mut turned_queries);
     let count = docs.len() / dim;
     let step = (dim / 24).next_multiple_of(WORD).max(WORD);
     let prefixes: Vec<usize> = (1..).map(|part| part * step).take_while(|prefix| *prefix < dim).collect();
@@ -488,18 +489,18 @@ fn best_prefix(
     let loss = loss_of(&spread, dim, asked.level);
     let residuals: Vec<f64> = docs.chunks_exact(dim).map(|doc| 2.0 * loss.of_length * norm(doc)).collect();
     let longest = docs.chunks_exact(dim).map(norm).fold(0.0, f64::max).powi(2);
-    let largest_offset = passing::largest_gain(&offsets);
+    let largest_gain = passing::largest_gain(&offsets);
     let mut alive = vec![0u64; prefixes.len()];
     let mut pairs = 0u64;
     let mut partial = vec![0.0f64; count * prefixes.len()];
-    for (query, shift) in turned_queries.chunks_exact(dim).zip(shifts) {
+    for query in turned_queries.chunks_exact(dim) {
         monitor.check()?;
         let query_rests = rests(query);
         let mut keys = Vec::with_capacity(count);
         for (doc, (partial, offset)) in
             docs.chunks_exact(dim).zip(partial.chunks_exact_mut(prefixes.len().max(1)).zip(&offsets))
         {
-            let mut sum = shift - offset;
+            let mut sum = -offset;
             let mut start = 0;
             for (&prefix, partial) in prefixes.iter().zip(partial) {
                 sum += kernels::dot_f64(asked.level, &query[start..prefix], &doc[start..prefix]);
@@ -508,7 +509,7 @@ fn best_prefix(
             keys.push(sum + kernels::dot_f64(asked.level, &query[start..], &doc[start..]));
         }
         let length = norm(query);
-        let most = shift + largest_offset + asked.largest_key(length.powi(2), longest);
+        let most = largest_gain + asked.largest_key(length.powi(2), longest);
         let (limit, _) = passing::limit_of(asked.top_k, asked.all_docs, &mut keys, most);
         pairs += count as u64;
         let docs = partial.chunks_exact(prefixes.len().max(1)).zip(&doc_rests).zip(&residuals);

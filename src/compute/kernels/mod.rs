@@ -138,8 +138,8 @@ pub fn dot_f64(level: Level, left: &[f32], right: &[f32]) -> f64 {
     scalar::dot_f64(left, right)
 }
 
-/// [`dot_f64`] of `count` pairs of vectors, all of one length. `found` hears of each in turn. Vectors are asked for some pairs ahead,
-/// line by line: see [`dot_f64_asking`].
+/// [`dot_f64`] of `count` pairs of vectors, all of one length. `found` hears of each in turn. Vectors are asked for some pairs ahead:
+/// with AVX-512 line by line, see [`dot_f64_asking`], otherwise the right ones as a whole.
 pub fn dots_f64<'v>(
     level: Level,
     count: usize,

@@ -10,6 +10,8 @@ use crate::compute::metric::Metric;
 use crate::job::Monitor;
 
 const UNIT_F64: f64 = f64::EPSILON / 2.0;
+/// Queries that are turned at a time.
+const TOGETHER: usize = 64;
 
 /// A tile of queries, coded.
 struct CodedQueries {
@@ -18,7 +20,6 @@ struct CodedQueries {
     codes: Vec<i8>,
     /// Codes past the prefix, query by query.
     rest: Vec<i8>,
-    /// Without the shifts.
     limits: Vec<f64>,
     steps: Vec<f64>,
     inverse_steps: Vec<f64>,
@@ -26,10 +27,10 @@ struct CodedQueries {
     residuals: Vec<f64>,
     suffixes: Vec<f64>,
     slacks: Vec<f64>,
+    /// Of what is coded, and a bound on everything that makes up the keys.
     norms: Vec<f64>,
+    whole_norms: Vec<f64>,
     biases: Vec<f64>,
-    /// What the centre adds to keys.
-    shifts: Vec<f64>,
 }
 
 impl CodedQueries {
@@ -51,87 +52,91 @@ impl CodedQueries {
             suffixes: vec![0.0; padded],
             slacks: vec![0.0; padded],
             norms: vec![0.0; padded],
+            whole_norms: vec![0.0; padded],
             biases: vec![0.0; padded],
-            shifts: vec![0.0; padded],
         };
-        let mut centred = Vec::new();
-        let asked = match &coding.centre {
-            Some(centre) => {
-                centred.extend_from_slice(queries);
-                centre.take_off_queries(&mut centred);
-                centred.as_slice()
-            }
-            None => queries,
-        };
-        let mut turned = Vec::new();
-        let is_turned = coding.turn.apply(asked, &mut turned);
-        let values = if is_turned { turned.as_slice() } else { asked };
         let mut codes = vec![0i8; coded_dim];
-        let turned_dim = coding.turned_dim();
-        let length_of = |query: &[f32]| kernels::dot_f64(coding.level, query, query).sqrt();
-        let vectors = queries.chunks_exact(dim).zip(asked.chunks_exact(dim));
-        for (index, ((query, asked), values)) in vectors.zip(values.chunks_exact(turned_dim)).enumerate() {
-            let length = length_of(asked);
-            let norm = length * coding.norm_factor();
-            let largest = kernels::largest_abs(coding.level, values);
-            let (step, factor) = step_of(largest);
-            let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..turned_dim]);
-            let sum_of = |term: fn(i64) -> i64| codes.iter().map(|&code| term(i64::from(code))).sum::<i64>();
-            let prefix_sum: i64 = codes[..coding.prefix].iter().map(|&code| i64::from(code)).sum();
-            coded.steps[index] = f64::from(step);
-            coded.inverse_steps[index] = 1.0 / f64::from(step);
-            coded.sizes[index] = f64::from(step) * (sum_of(|code| code * code) as f64).sqrt() * (1.0 + 1e-12);
-            coded.residuals[index] = if largest <= LARGEST_CODED {
-                // Taking the centre off rounds as little as this leaves room for.
-                coding.residual(squares, norm, coding.turn.error())
-            } else {
-                f64::INFINITY
+        let (mut centred, mut turned) = (Vec::new(), Vec::new());
+        for (first, queries) in (0..).step_by(TOGETHER).zip(queries.chunks(TOGETHER * dim)) {
+            let asked = match &coding.centre {
+                Some(centre) => {
+                    centred.clear();
+                    centred.extend_from_slice(queries);
+                    centre.take_off_queries(&mut centred);
+                    centred.as_slice()
+                }
+                None => queries,
             };
-            coded.suffixes[index] = coding.suffix(values, length);
-            let whole =
-                coding.centre.as_ref().map_or(0.0, |centre| length_of(query) + centre.of_queries() * (1.0 + 1e-6));
-            coded.norms[index] = norm.max(whole * coding.norm_factor());
-            coded.biases[index] = f64::from(BIAS) * prefix_sum as f64;
-            coded.limits[index] = f64::NEG_INFINITY;
-            coded.shifts[index] = coding.centre.as_ref().map_or(0.0, |centre| centre.shift(query));
-            let (group, lane) = (index / GROUP, index % GROUP);
-            for (word, bytes) in codes.as_chunks::<WORD>().0.iter().enumerate() {
-                let at = (group * stride + word) * GROUP_WORD + lane * WORD;
-                coded.codes[at..at + WORD].copy_from_slice(bytes);
+            let is_turned = coding.turn.apply(asked, &mut turned);
+            let values = if is_turned { turned.as_slice() } else { asked };
+            let vectors = queries.chunks_exact(dim).zip(asked.chunks_exact(dim));
+            for (index, ((query, asked), values)) in
+                (first..).zip(vectors.zip(values.chunks_exact(coding.turned_dim())))
+            {
+                coded.set(index, query, asked, values, &mut codes, coding);
             }
-            let rest = coding.rest();
-            coded.rest[index * rest..(index + 1) * rest].copy_from_slice(&codes[coding.prefix..]);
         }
         coded
+    }
+
+    /// Codes query `index`. `asked`: without the centre. `values`: turned. `codes`: room for them, zeros past the last dimension.
+    fn set(&mut self, index: usize, query: &[f32], asked: &[f32], values: &[f32], codes: &mut [i8], coding: &Coding) {
+        let length_of = |vector: &[f32]| kernels::dot_f64(coding.level, vector, vector).sqrt();
+        let length = length_of(asked);
+        let norm = length * coding.norm_factor();
+        let largest = kernels::largest_abs(coding.level, values);
+        let (step, factor) = step_of(largest);
+        let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..values.len()]);
+        let sum_of = |term: fn(i64) -> i64| codes.iter().map(|&code| term(i64::from(code))).sum::<i64>();
+        let prefix_sum: i64 = codes[..coding.prefix].iter().map(|&code| i64::from(code)).sum();
+        self.steps[index] = f64::from(step);
+        self.inverse_steps[index] = 1.0 / f64::from(step);
+        self.sizes[index] = f64::from(step) * (sum_of(|code| code * code) as f64).sqrt() * (1.0 + 1e-12);
+        self.residuals[index] = if largest <= LARGEST_CODED {
+            // Taking the centre off rounds as little as this leaves room for.
+            coding.residual(squares, norm, coding.turn.error())
+        } else {
+            f64::INFINITY
+        };
+        self.suffixes[index] = coding.suffix(values, length);
+        self.norms[index] = norm;
+        self.whole_norms[index] = match &coding.centre {
+            Some(centre) => (length_of(query) + centre.of_queries()) * (1.0 + 1e-6),
+            None => norm,
+        };
+        self.biases[index] = f64::from(BIAS) * prefix_sum as f64;
+        self.limits[index] = f64::NEG_INFINITY;
+        let (group, lane) = (index / GROUP, index % GROUP);
+        for (word, bytes) in codes.as_chunks::<WORD>().0.iter().enumerate() {
+            let at = (group * self.stride + word) * GROUP_WORD + lane * WORD;
+            self.codes[at..at + WORD].copy_from_slice(bytes);
+        }
+        let rest = coding.rest();
+        self.rest[index * rest..(index + 1) * rest].copy_from_slice(&codes[coding.prefix..]);
     }
 
     /// Takes over the largest norm of the docs that are met.
     fn expect_norm(&mut self, coding: &Coding, largest_norm: f64) {
         // Of whole docs, not of what is left of them.
-        let largest_norm = largest_norm + coding.centre.as_ref().map_or(0.0, |centre| centre.of_docs() * (1.0 + 1e-6));
-        for (slack, &norm) in self.slacks.iter_mut().zip(&self.norms) {
-            *slack = slack_of(coding, norm, largest_norm);
+        let whole_norm = largest_norm + coding.centre.as_ref().map_or(0.0, |centre| centre.of_docs() * (1.0 + 1e-6));
+        for (slack, (&norm, &whole)) in self.slacks.iter_mut().zip(self.norms.iter().zip(&self.whole_norms)) {
+            *slack = coding.turn.product_error() * norm * largest_norm + rounding_of(coding, whole, whole_norm);
         }
-    }
-
-    fn set_limit(&mut self, query: usize, limit: f32) {
-        self.limits[query] = f64::from(limit) - self.shifts[query];
     }
 }
 
 /// What float64 rounding can add to the distance of two keys: of the sum, and of what is made of it
-/// ([`super::super::bounds`]); and what turning takes from or adds to products.
-fn slack_of(coding: &Coding, query_norm: f64, largest_norm: f64) -> f64 {
+/// ([`super::super::bounds`]).
+fn rounding_of(coding: &Coding, query_norm: f64, largest_norm: f64) -> f64 {
     let gamma = (coding.dim as f64 + 16.0) * UNIT_F64;
     let product = query_norm * largest_norm;
-    let turned = coding.turn.product_error() * product;
     let rounded = match coding.metric {
         Metric::Dot | Metric::Cosine => 4.0 * gamma * product,
         Metric::Euclidean => 8.0 * gamma * (query_norm + largest_norm) * (query_norm + largest_norm),
     };
-    // And of the shift, of the limit without it, and of the docs' offsets.
+    // And of the shift, and of the docs' offsets.
     let centred = if coding.centre.is_some() { 8.0 * gamma * product } else { 0.0 };
-    turned + rounded + centred + 1e-300
+    rounded + centred + 1e-300
 }
 
 /// What a scan did.
@@ -264,7 +269,7 @@ impl Pass<'_> {
         let mut thresholds = vec![0i32; queries.limits.len()];
         let mut hits: Vec<Hit> = Vec::new();
         for (query, &member) in self.members.iter().enumerate() {
-            queries.set_limit(query, nearest[member].limit());
+            queries.limits[query] = f64::from(nearest[member].limit());
         }
         let (mut next_guess, mut docs_seen, mut docs_told) = (1, 0, 0);
         for (seen, &panel) in self.docs.order.iter().enumerate() {
@@ -335,16 +340,14 @@ impl Pass<'_> {
             + queries.suffixes[query] * f64::from(slot.suffix)
             + queries.slacks[query];
         // The operations here are rounded too.
-        let shift = queries.shifts[query];
-        let error = error * (1.0 + 1e-9) + (key.abs() + shift.abs()) * 1e-12;
+        let error = error * (1.0 + 1e-9) + key.abs() * 1e-12;
         if key + error < queries.limits[query] {
             return;
         }
         let nearest = &mut nearest[member];
-        let candidate = Candidate::of(key + shift, error, slot.doc);
+        let candidate = Candidate::of(key, error, slot.doc);
         counts.scored += nearest.push(candidate, scorer(member)) as u64;
-        let limit = nearest.limit();
-        queries.set_limit(query, limit);
+        queries.limits[query] = f64::from(nearest.limit());
     }
 
     /// Guesses what the k-th nearest of all docs reaches from the docs seen so far, a fair sample.
@@ -366,7 +369,7 @@ impl Pass<'_> {
         let mut keys = Vec::new();
         for (query, &member) in self.members.iter().enumerate() {
             nearest[member].raise_guess(rank, scorer(member), &mut keys);
-            queries.set_limit(query, nearest[member].limit());
+            queries.limits[query] = f64::from(nearest[member].limit());
         }
     }
 }
@@ -388,6 +391,7 @@ mod tests {
     struct DotScorer<'a> {
         file: &'a VectorFile,
         query: &'a [f32],
+        shift: f64,
     }
 
     impl Scorer for DotScorer<'_> {
@@ -400,7 +404,7 @@ mod tests {
         }
 
         fn key(&self, score: f64) -> f64 {
-            score
+            score - self.shift
         }
 
         fn metric(&self) -> Metric {
@@ -421,7 +425,7 @@ mod tests {
             level,
             dot: Dot::within(level),
             dim: file.dim(),
-            centre,
+            centre: centre.clone(),
             turn: Turn::None,
             prefix: 0,
             trust,
@@ -431,7 +435,8 @@ mod tests {
         // Asked often enough that the likely docs are scored first, so that bounds decide about the others.
         let queries = query.repeat(8);
         let mut tile = Tile::new(&queries, &coding, &Nearest::new(1, Nearest::capacity_for(1)));
-        let dots = DotScorer { file, query };
+        let shift = centre.as_ref().map_or(0.0, |centre| centre.shift(query));
+        let dots = DotScorer { file, query, shift };
         let scorer = |_: usize| &dots;
         tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
         decide_all(&mut [tile.nearest.as_mut_slice()], &(0..file.rows()), |_, _| &dots, &Monitor::new())

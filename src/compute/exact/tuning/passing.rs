@@ -38,8 +38,6 @@ struct SampledQuery {
     square: f64,
     /// With the centre.
     whole_square: f64,
-    /// What the centre adds to every product.
-    shift: f64,
     /// Of each doc.
     keys: Vec<f64>,
     limit: f64,
@@ -63,13 +61,13 @@ impl<'a> Pairs<'a> {
         let gain = largest_gain(&offsets);
         let mut pairs = Self { asked, docs, squares, whole_squares, offsets, queries: Vec::new() };
         let sampled = |query: &[f32]| {
-            let (values, shift) = sample.query(query);
-            let key = |(doc, at)| kernels::dot_f64(level, &values, doc) + shift - pairs.offsets[at];
+            let values = sample.queries(query);
+            let key = |(doc, at)| kernels::dot_f64(level, &values, doc) - pairs.offsets[at];
             let keys: Vec<f64> = docs.chunks_exact(dim).zip(0..).map(key).collect();
             let (whole_square, square) = (square(query), square(&values));
-            let most = shift + gain + asked.largest_key(square, longest);
+            let most = gain + asked.largest_key(square, longest);
             let (limit, nearest) = limit_of(asked.top_k, asked.all_docs, &mut keys.clone(), most);
-            SampledQuery { values, square, whole_square, shift, keys, limit, nearest }
+            SampledQuery { values, square, whole_square, keys, limit, nearest }
         };
         pairs.queries = asked.queries.par_chunks_exact(dim).take(SAMPLE_QUERIES).map(sampled).collect();
         pairs
@@ -128,7 +126,7 @@ impl<'a> Pairs<'a> {
             let (query_lefts, norm) = (lefts(&turned, query.square), query.square.sqrt());
             let mut passed = nobody();
             for (doc, (coordinates, doc_lefts)) in docs.chunks_exact(most).zip(&doc_lefts).enumerate() {
-                let (mut sum, mut start) = (query.shift - self.offsets[doc], 0);
+                let (mut sum, mut start) = (-self.offsets[doc], 0);
                 let length = self.squares[doc].sqrt();
                 let (limit, lost) = (query.limit - 2.0 * SPREAD_LOSS * norm * length, loss.of_length * length);
                 for (place, &kept) in kept.iter().enumerate() {
