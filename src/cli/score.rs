@@ -1,6 +1,7 @@
 //! `knnscope score`
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::args::ScoreArgs;
 use super::progress::ProgressLine;
@@ -31,7 +32,11 @@ pub fn run(args: &ScoreArgs, monitor: &Monitor) -> Result<(), Failure> {
     let options = SessionOptions { overwrite: args.overwrite };
     if args.dry_run {
         let plan = ScorePlan::new(params)?;
-        return Ok(tell_plan(&plan, &args.output_dir, options, monitor)?);
+        tell_plan(&plan, &args.output_dir, options, monitor)?;
+        if finished_queries(&plan, &args.output_dir, options)? == plan.queries_needed() {
+            tell!("{}", all_there(plan.runs.len(), &args.output_dir));
+        }
+        return Ok(());
     }
     let plan = ScorePlan::new(params)?;
     score(&plan, &args.output_dir, options, args.common.quiet, monitor)?;
@@ -53,21 +58,34 @@ pub fn score(
         tell_plan(plan, folder, options, monitor)?;
     }
     let done_before = finished_queries(plan, folder, options)?;
+    let started = Instant::now();
     let store = {
         let _line = ProgressLine::start(monitor, quiet);
         score_session(plan, folder, options, monitor, &|_| {})?
     };
     if !quiet {
-        let runs = counted(store.runs().len(), "run", "runs");
+        let runs = store.runs().len();
         if done_before == plan.queries_needed() {
-            let runs = if store.runs().len() == 1 { "The run was".to_owned() } else { format!("All {runs} were") };
-            tell!("{runs} there already: {}", folder.display());
+            tell!("{}", all_there(runs, folder));
         } else {
             let secs: f64 = store.runs().iter().map(|run| run.elapsed_sec).sum();
-            tell!("{runs} scored in {}: {}", duration(secs), folder.display());
+            let now = match done_before {
+                0 => String::new(),
+                _ => format!(" in all, this time {}", duration(started.elapsed().as_secs_f64())),
+            };
+            tell!("{} scored in {}{now}: {}", counted(runs, "run", "runs"), duration(secs), folder.display());
         }
     }
     Ok(store)
+}
+
+/// Of a finished session.
+fn all_there(runs: usize, folder: &Path) -> String {
+    let runs = match runs {
+        1 => "The run was".to_owned(),
+        _ => format!("All {} were", counted(runs, "run", "runs")),
+    };
+    format!("{runs} there already: {}", folder.display())
 }
 
 fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: &Monitor) -> Result<(), Error> {

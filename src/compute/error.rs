@@ -160,9 +160,9 @@ pub enum Error {
     Manifest { what: String, path: PathBuf },
 
     #[error(
-        "{}: {}: expected {} bytes ({} float32 scores), found {}. The file is torn or belongs to another \
+        "{}: {}: expected {} bytes ({} values of four bytes), found {}. The file is torn or belongs to another \
          manifest; score again or restore it",
-        path.display(), "score file of the wrong size", grouped(*expected_bytes), grouped(*expected_bytes / 4),
+        path.display(), "file of scores or ids of the wrong size", grouped(*expected_bytes), grouped(*expected_bytes / 4),
         grouped(*found_bytes)
     )]
     ScoreFileSize { expected_bytes: u64, found_bytes: u64, path: PathBuf },

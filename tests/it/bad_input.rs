@@ -258,12 +258,12 @@ fn damaged_results_are_named() {
         (
             "shorter file",
             act(|folder| fs::write(folder.join("scores_N4_M0.bin"), [0u8; 40]).expect("written")),
-            "expected 48 bytes (12 float32 scores), found 40",
+            "expected 48 bytes (12 values of four bytes), found 40",
         ),
         (
             "empty file",
             act(|folder| fs::write(folder.join("scores_N4_M0.bin"), "").expect("written")),
-            "expected 48 bytes (12 float32 scores), found 0",
+            "expected 48 bytes (12 values of four bytes), found 0",
         ),
         (
             "NaN",

@@ -27,6 +27,11 @@ fn a_dry_run_tells_the_plan_and_writes_nothing() {
         assert!(told.contains(part), "{part:?} is missing in {told}");
     }
     assert!(!folder.exists());
+    let args = ["-N", "10,20", "-M", "2", "--top-k", "5"];
+    assert!(vectors.score(&folder, &args).status.success());
+    let output = vectors.score(&folder, &[&args[..], &["--dry-run"]].concat());
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("All 4 runs were there already: ") && !told.contains("will write"), "{told}");
 }
 
 #[test]

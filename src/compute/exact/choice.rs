@@ -52,8 +52,9 @@ impl Choice {
     /// Docs coded at a time below which every block begins anew more than it scans.
     const SMALL_BLOCK: usize = 4096;
     /// Docs per wanted neighbour below which too many docs survive any filter. Of 20,000 docs × 200 queries × 64 dimensions codes
-    /// took 0.077 s for the top 6,000 where float32 took 0.113, and 0.162 for 10,000 where that took 0.154.
-    const DOCS_PER_NEIGHBOUR: usize = 3;
+    /// took 0.078 s for the top 6,665 where float32 took 0.115, 0.123 for 10,000 where that took 0.136, and 0.196 for 15,000 where
+    /// it took 0.165 (Zen 5).
+    const DOCS_PER_NEIGHBOUR: usize = 2;
 
     /// Chooses for `demand` on a CPU with `dot`.
     pub fn make(wish: Kernel, demand: &Demand, dot: Dot) -> Self {
