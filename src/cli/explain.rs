@@ -57,28 +57,38 @@ pub fn tell(plan: &ScorePlan) {
         rate(per_sec)
     );
     if size.filter != Filter::Float32 {
-        let per_query = |value: u64| value as f64 / report.queries as f64;
+        let per_query = |value: u64| match value as f64 / report.queries as f64 {
+            few if few < 1000.0 => format!("{few:.1}"),
+            many => count(many.round() as usize),
+        };
         let again = match report.scan.redone {
             0 => "0 queries".to_owned(),
             redone => format!("{}, whose survivors count twice", counted(redone as usize, "query", "queries")),
         };
         tell!(
-            "survivors per query: {:.1} docs passed the filter, {:.1} were scored in float64; scanned again: {again}",
+            "survivors per query: {} docs passed the filter, {} were scored in float64; scanned again: {again}",
             per_query(report.scan.hits),
             per_query(report.scan.scored),
         );
         let scanning = report.scanning_secs;
+        let for_room = match report.scan.for_room {
+            0 => String::new(),
+            scored => format!(" and scoring {} docs per query to make room", per_query(scored)),
+        };
         tell!(
-            "of that {} scanning codes, {} scoring survivors",
+            "of that {} scanning codes{for_room}, {} scoring survivors",
             duration(scanning),
             duration(report.scoring_secs - scanning)
         );
         if let Some(peak) = int8_peak(dot) {
             let share = products / scanning / peak;
-            let is_short = report.scanned_dim < FEW_DIMENSIONS && share < NEAR_PEAK;
-            let few = if is_short { "; comparing sums of so few takes the rest" } else { "" };
+            let rest = match (share < NEAR_PEAK, report.scan.for_room > 0, report.scanned_dim < FEW_DIMENSIONS) {
+                (true, true, _) => "; making room takes the rest",
+                (true, false, true) => "; comparing sums of so few dimensions takes the rest",
+                _ => "",
+            };
             tell!(
-                "while scanning, share of the int8 peak ({}multiply-adds/s on {}): {:.0} %{few}",
+                "while scanning, share of the int8 peak ({}multiply-adds/s on {}): {:.0} %{rest}",
                 rate(peak),
                 counted(rayon::current_num_threads(), "thread", "threads"),
                 100.0 * share

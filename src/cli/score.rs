@@ -106,8 +106,9 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
     }
     let estimate = plan.estimate(done, monitor)?;
     tell!(
-        "will write {}, needs {} of memory, about {} ({} query × doc pairs/s on {})",
-        bytes(plan.bytes_to_write()),
+        "will write {}{}, needs {} of memory, about {} ({} query × doc pairs/s on {})",
+        bytes(plan.bytes_left(done)),
+        if done > 0 { " more" } else { "" },
         bytes(plan.peak_memory_bytes()),
         duration(estimate.duration_secs),
         rate(estimate.pairs_per_sec),

@@ -50,7 +50,8 @@ fn a_killed_session_continues_and_ends_with_the_same_bytes() {
         let output = vectors.score(&folder, &more[..more.len() - 1]);
         assert!(output.status.success(), "{}", stderr(&output));
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(told.contains("continues: ") && told.contains(" in all, this time "), "{told}");
+        let left = format!("will write {}", knnscope::compute::figures::bytes((120 - before as u64) * 20 * 10 * 8));
+        assert!(told.contains("continues: ") && told.contains(&left) && told.contains(" in all, this time "), "{told}");
         assert_eq!(finished_runs(&folder), 120);
         assert_eq!(results(&folder), results(&undisturbed), "after {signal} at {before} runs");
         let left: Vec<_> = std::fs::read_dir(&folder)

@@ -193,9 +193,7 @@ fn check_writable(folder: &Path) -> Result<()> {
 /// Refuses a session that cannot fit on the disk, before anything is computed.
 fn check_space(plan: &ScorePlan, folder: &Path, options: SessionOptions) -> Result<()> {
     let Some(free) = free_space(folder) else { return Ok(()) };
-    let done = finished_queries(plan, folder, options)? as u64;
-    let per_query = plan.bytes_to_write() / plan.queries_needed().max(1) as u64;
-    let needed = plan.bytes_to_write().saturating_sub(done * per_query);
+    let needed = plan.bytes_left(finished_queries(plan, folder, options)?);
     if needed > free {
         return Err(Error::NoSpace { needed, free, path: folder.to_owned() });
     }

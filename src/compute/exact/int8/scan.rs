@@ -146,6 +146,8 @@ pub struct ScanCounts {
     pub hits: u64,
     /// Pairs scored in float64.
     pub scored: u64,
+    /// Of these, while codes were scanned, to make room.
+    pub for_room: u64,
     /// Queries scanned again because a guess was too high.
     pub redone: u64,
 }
@@ -154,6 +156,7 @@ impl ScanCounts {
     pub fn add(&mut self, other: Self) {
         self.hits += other.hits;
         self.scored += other.scored;
+        self.for_room += other.for_room;
         self.redone += other.redone;
     }
 }
@@ -346,7 +349,9 @@ impl Pass<'_> {
         }
         let nearest = &mut nearest[member];
         let candidate = Candidate::of(key, error, slot.doc);
-        counts.scored += nearest.push(candidate, scorer(member)) as u64;
+        let scored = nearest.push(candidate, scorer(member)) as u64;
+        counts.scored += scored;
+        counts.for_room += scored;
         queries.limits[query] = f64::from(nearest.limit());
     }
 
