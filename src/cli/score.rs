@@ -32,8 +32,7 @@ pub fn run(args: &ScoreArgs, monitor: &Monitor) -> Result<(), Failure> {
     let options = SessionOptions { overwrite: args.overwrite };
     if args.dry_run {
         let plan = ScorePlan::new(params)?;
-        tell_plan(&plan, &args.output_dir, options, monitor)?;
-        if finished_queries(&plan, &args.output_dir, options)? == plan.queries_needed() {
+        if tell_plan(&plan, &args.output_dir, options, monitor)? == plan.queries_needed() {
             tell!("{}", all_there(plan.runs.len(), &args.output_dir));
         }
         return Ok(());
@@ -54,16 +53,13 @@ pub fn score(
     quiet: bool,
     monitor: &Monitor,
 ) -> Result<ScoreStore, Error> {
-    if !quiet {
-        tell_plan(plan, folder, options, monitor)?;
-    }
-    let done_before = finished_queries(plan, folder, options)?;
+    let done_before = if quiet { None } else { Some(tell_plan(plan, folder, options, monitor)?) };
     let started = Instant::now();
     let store = {
         let _line = ProgressLine::start(monitor, quiet);
         score_session(plan, folder, options, monitor, &|_| {})?
     };
-    if !quiet {
+    if let Some(done_before) = done_before {
         let runs = store.runs().len();
         if done_before == plan.queries_needed() {
             tell!("{}", all_there(runs, folder));
@@ -88,7 +84,8 @@ fn all_there(runs: usize, folder: &Path) -> String {
     format!("{runs} there already: {}", folder.display())
 }
 
-fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: &Monitor) -> Result<(), Error> {
+/// Returns how many queries are finished.
+fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: &Monitor) -> Result<usize, Error> {
     let done = finished_queries(plan, folder, options)?;
     tell!(
         "{} docs × {} queries, dim {}, {}, top-{}: {} of N = {}, {} each",
@@ -102,7 +99,7 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
         counted(plan.params.m_repeats, "repeat", "repeats"),
     );
     if done == plan.queries_needed() {
-        return Ok(());
+        return Ok(done);
     }
     let estimate = plan.estimate(done, monitor)?;
     tell!(
@@ -120,7 +117,7 @@ fn tell_plan(plan: &ScorePlan, folder: &Path, options: SessionOptions, monitor: 
     for warning in plan.warnings() {
         tell!("warning: {warning}");
     }
-    Ok(())
+    Ok(done)
 }
 
 /// `--dim` is missing: says which dims the docs would fit.

@@ -26,8 +26,9 @@ pub struct Centre {
     square: f64,
     /// c, which under euclidean is m; nothing for 0.
     queries: Option<Vec<f32>>,
-    /// c·m
+    /// c·m, and ‖c‖
     product: f64,
+    of_queries: f64,
 }
 
 impl Centre {
@@ -73,8 +74,9 @@ impl Centre {
     pub fn new(docs: Vec<f32>, queries: Option<Vec<f32>>, metric: Metric, level: Level) -> Self {
         let square = kernels::dot_f64(level, &docs, &docs);
         let queries = if metric == Metric::Euclidean { Some(docs.clone()) } else { queries };
-        let product = queries.as_ref().map_or(0.0, |queries| kernels::dot_f64(level, queries, &docs));
-        Self { metric, level, docs, square, queries, product }
+        let product = |other: &[f32]| queries.as_ref().map_or(0.0, |queries| kernels::dot_f64(level, queries, other));
+        let (of_queries, product) = (product(queries.as_deref().unwrap_or_default()).sqrt(), product(&docs));
+        Self { metric, level, docs, square, queries, product, of_queries }
     }
 
     /// ‖m‖
@@ -84,7 +86,7 @@ impl Centre {
 
     /// ‖c‖
     pub fn of_queries(&self) -> f64 {
-        self.queries.as_ref().map_or(0.0, |queries| kernels::dot_f64(self.level, queries, queries).sqrt())
+        self.of_queries
     }
 
     /// Whether offsets of docs differ.

@@ -109,8 +109,7 @@ impl<'a> Engine<'a> {
         let mut engine = Self { docs, num_docs, metric, top_k, bound, level, size, kept, stats };
         let started = Instant::now();
         let Filter::Int8(shape) = size.filter else { return engine.with_tiles(started, monitor) };
-        // Docs that are not kept are turned again in every pass.
-        let expected = if size.docs_kept { size.queries } else { size.queries.min(size.pass_queries) };
+        let expected = size.expected();
         let tiles = size.instead(docs.dim(), top_k);
         let all_docs = size.docs;
         let asked = tuning::Asked { docs, num_docs, all_docs, metric, top_k, level, queries, expected, tiles };
@@ -357,13 +356,16 @@ impl<'a> Engine<'a> {
         let mut pairs: Vec<(u32, u32)> =
             candidates.zip(0..).flat_map(|(docs, query)| docs.into_iter().map(move |doc| (doc, query))).collect();
         pairs.sort_unstable();
-        let query_norms: Vec<f64> = queries.chunks_exact(dim).map(|query| self.query_norm(query)).collect();
-        let mut scored: Vec<Vec<(f64, u32)>> = vec![Vec::new(); query_norms.len()];
-        for (doc, query) in pairs {
-            let index = query as usize;
-            let score = self.exact_score(&queries[index * dim..(index + 1) * dim], query_norms[index], doc);
-            scored[index].push((score, doc));
-        }
+        let scorers: Vec<ExactScorer<'_>> = queries.chunks_exact(dim).map(|query| self.scorer(query, None)).collect();
+        let mut scored: Vec<Vec<(f64, u32)>> = vec![Vec::new(); scorers.len()];
+        let pair = |index: usize| {
+            let (doc, query): (u32, u32) = pairs[index];
+            (&scorers[query as usize], doc)
+        };
+        ExactScorer::score_all(pairs.len(), pair, |index, score| {
+            let (doc, query) = pairs[index];
+            scored[query as usize].push((score, doc));
+        });
         scored.iter_mut().for_each(|scored| self.keep_nearest(scored, self.top_k));
         scored
     }
@@ -411,10 +413,8 @@ impl<'a> Engine<'a> {
                 let error = self.bound.of(query_norms[query], norms[doc]);
                 let candidate = Candidate::new(survivor.key, error, (first + doc) as u32);
                 candidates[query].push(candidate, |docs, k| {
-                    let query = &queries[query * dim..(query + 1) * dim];
-                    let norm = self.query_norm(query);
-                    let mut scored: Vec<_> =
-                        docs.iter().map(|&doc| (self.exact_score(query, norm, doc), doc)).collect();
+                    let scorer = self.scorer(&queries[query * dim..(query + 1) * dim], None);
+                    let mut scored: Vec<_> = docs.iter().map(|&doc| (scorer.score(doc), doc)).collect();
                     self.keep_nearest(&mut scored, k);
                     docs.clear();
                     docs.extend(scored.into_iter().map(|(_, doc)| doc));
@@ -448,14 +448,6 @@ impl<'a> Engine<'a> {
             scored.truncate(k);
         }
         scored.sort_unstable_by_key(place);
-    }
-
-    /// What [`Engine::exact_score`] needs of a query.
-    fn query_norm(&self, query: &[f32]) -> f64 {
-        match self.metric {
-            Metric::Cosine => kernels::dot_f64(self.level, query, query).sqrt(),
-            Metric::Dot | Metric::Euclidean => 0.0,
-        }
     }
 
     /// The score that decides and is stored: float64, added in the order of [`kernels::dot_f64`].

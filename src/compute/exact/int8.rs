@@ -3,7 +3,8 @@
 //! For x ≈ step · code and any pair (Cauchy–Schwarz)
 //! |q·d − step_q step_d (code_q·code_d)| ≤ ‖step_q code_q‖ ‖d − step_d code_d‖ + ‖q − step_q code_q‖ ‖d‖.
 //! Where only some axes are coded, the length of what is left out of both vectors bounds the rest ([`Turn::left_out`]).
-//! Docs that share a large mean are coded without it ([`Centre`]); keys are those of [`Scorer::key`](super::nearest::Scorer::key), without the shift.
+//! Docs that share a large mean are coded without it ([`Centre`]); keys are those of
+//! [`Scorer::key`](super::nearest::Scorer::key), without the shift.
 //! A doc whose sum of products plus this bound stays below what the k-th nearest reaches cannot be
 //! among the k nearest; the others are scored in float64 as everywhere.
 //!
@@ -133,6 +134,20 @@ impl Coding {
     /// Whether docs' offsets differ.
     fn has_offsets(&self) -> bool {
         self.metric == Metric::Euclidean || self.centre.as_ref().is_some_and(|centre| centre.has_offsets())
+    }
+
+    /// Appends a doc of this norm as it is coded.
+    fn append(&self, row: &[f32], norm: f64, values: &mut Vec<f32>) {
+        let first = values.len();
+        append_as_coded(self.metric, row, norm, values);
+        if let Some(centre) = &self.centre {
+            centre.take_off(&mut values[first..]);
+        }
+    }
+
+    /// What rounding changed of a doc of this length once the centre was off; see [`Centre::rounding`].
+    fn centring(&self, length: f64) -> f64 {
+        self.centre.as_ref().map_or(0.0, |centre| centre.rounding(length))
     }
 
     /// Takes norms to bounds of them, also of turned vectors.
@@ -315,11 +330,9 @@ impl SubBlock {
         } else {
             self.read_whole(file, coding);
         }
-        if let Some(centre) = &coding.centre {
-            // Values are rounded in any direction, also one that the axes leave out.
-            let rounded = self.lengths.iter().map(|&length| centre.rounding(length));
-            self.suffixes.iter_mut().zip(rounded).for_each(|(suffix, rounded)| *suffix += rounded);
-        }
+        // Values are rounded in any direction, also one that the axes leave out.
+        let rounded = self.lengths.iter().map(|&length| coding.centring(length));
+        self.suffixes.iter_mut().zip(rounded).for_each(|(suffix, rounded)| *suffix += rounded);
         let vectors = self.values.chunks_exact(coding.turned_dim());
         self.largest.clear();
         self.largest.extend(vectors.map(|vector| kernels::largest_abs(coding.level, vector)));
@@ -332,10 +345,7 @@ impl SubBlock {
             let norm = kernels::dot_f64_asking(coding.level, row, row, [next, &[]]).sqrt();
             self.offsets.push(coding.offset(row, norm));
             let first = self.values.len();
-            append_as_coded(coding.metric, row, norm, &mut self.values);
-            if let Some(centre) = &coding.centre {
-                centre.take_off(&mut self.values[first..]);
-            }
+            coding.append(row, norm, &mut self.values);
             self.lengths.push(coding.length(norm, &self.values[first..]));
         }
         if coding.turn.apply(&self.values, &mut self.turned) {
@@ -366,10 +376,7 @@ impl SubBlock {
                 self.offsets.push(coding.offset(row, norm));
                 let values = if coding.metric == Metric::Cosine || coding.centre.is_some() {
                     self.values.clear();
-                    append_as_coded(coding.metric, row, norm, &mut self.values);
-                    if let Some(centre) = &coding.centre {
-                        centre.take_off(&mut self.values);
-                    }
+                    coding.append(row, norm, &mut self.values);
                     &self.values
                 } else {
                     row
@@ -477,7 +484,7 @@ impl SubBlock {
         let norm = self.lengths[doc] * coding.norm_factor();
         // What rounding changed counts for what a query's codes are, for what these lose, and for what axes leave out of it (see
         // [`Self::read`]): its length is no more than these together.
-        let rounded = coding.centre.as_ref().map_or(0.0, |centre| centre.rounding(self.lengths[doc]));
+        let rounded = coding.centring(self.lengths[doc]);
         let residual =
             coding.residual(squares, norm, coding.turning_docs()) + self.lost.get(doc).unwrap_or(&0.0) + rounded;
         Slot {
@@ -500,7 +507,7 @@ fn pack_line(codes: &[i8], coded_dim: usize, panel: &mut [u8]) {
     }
 }
 
-/// Appends a doc of this norm as it is coded: divided by the norm under cosine.
+/// Appends a doc of this norm as it is coded without a centre: divided by the norm under cosine.
 pub fn append_as_coded(metric: Metric, row: &[f32], norm: f64, values: &mut Vec<f32>) {
     match metric {
         // In float64: the inverse of a large norm would be below float32's normal range.

@@ -287,8 +287,8 @@ const PAIRS_TOGETHER: usize = 4096;
 const AHEAD: usize = 4;
 
 /// With so many pairs a doc all are scored at once: most docs would be read twice for few pairs each. With fewer, hardly a doc is read
-/// twice; with more, what need not be scored counts. Of 100,000 docs in DDR5, two cores of Zen 5: with 2.6 pairs a doc of 1,024 dimensions
-/// 27 ms instead of 32, though 255 instead of 195 docs a query; with 4.6 of 384 dimensions 25 ms instead of 23.
+/// twice; with more, what need not be scored counts. Of 100,000 docs in DDR5, two cores of Zen 5: with 4.2 pairs a doc of 1,024 dimensions
+/// 25 ms instead of 29, though 419 instead of 307 docs a query; with 5.2 of 384 dimensions 20.4 ms instead of 19.
 const ONE_ROUND: Range<usize> = 1..5;
 
 /// With more docs a pair than this a piece is sorted by comparing: counting all docs would take longer, and memory.

@@ -241,10 +241,8 @@ impl ScorePlan {
             self.queries.check_rows(row..row + 1, no_zero_rows, &Monitor::new())?;
         }
         let ScoreParams { metric, top_k, .. } = self.params;
-        // The same is chosen as for all docs: those that are not kept are turned again in every pass.
-        let expected =
-            if self.size.docs_kept { self.size.queries } else { self.size.queries.min(self.size.pass_queries) };
-        let size = EngineSize { docs_kept: true, block_docs: docs, queries: expected, ..self.size };
+        // The same is chosen as for all docs.
+        let size = EngineSize { docs_kept: true, block_docs: docs, queries: self.size.expected(), ..self.size };
         let sample = self.sampled_queries()?;
         let engine = Engine::new(&self.docs, docs, metric, top_k, size, Level::detected(), &sample, monitor)?;
         let queries = queries.min(engine.size().pass_queries);

@@ -109,6 +109,11 @@ pub struct EngineSize {
 }
 
 impl EngineSize {
+    /// Queries that make up for what is made of the docs: docs that are not kept are coded again in every pass.
+    pub fn expected(&self) -> usize {
+        if self.docs_kept { self.queries } else { self.queries.min(self.pass_queries) }
+    }
+
     /// The largest buffers within `budget` bytes.
     ///
     /// # Errors

@@ -292,10 +292,10 @@ mod tests {
                     let lost = norm(&lost);
                     let values: Vec<f64> = turned.iter().copied().map(f64::from).collect();
                     for (axis, value) in matrix.iter().zip(&values) {
-                        let exact = dot(axis, &coded);
-                        // Where products cancel, the float64 sum that this is compared with is not exact itself.
-                        let rounded = 4.0 * UNIT_F32 * exact.abs() + 1e-13 * norm(axis) * norm(&coded);
-                        prop_assert!((value - exact).abs() <= rounded, "{value} {exact}");
+                        // Multiples of the axis' step, so that float64 rounds no sum of them; the doc's step comes last.
+                        let units = axis.iter().zip(&codes[..dim]).map(|(value, &code)| value * f64::from(code));
+                        let exact = f64::from(member.step) * units.sum::<f64>();
+                        prop_assert!((value - exact).abs() <= 4.0 * UNIT_F32 * exact.abs(), "{value} {exact}");
                     }
                     prop_assert!(norm(&values) <= norm(&coded) * (1.0 + axes.stretch()));
                     let left = axes.left_out_of_codes(turned, member, level) + lost;
