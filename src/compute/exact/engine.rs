@@ -50,6 +50,8 @@ pub struct Engine<'a> {
     level: Level,
     size: EngineSize,
     kept: Kept,
+    /// Lists of queries that were answered, for their room.
+    spare: Mutex<Vec<Nearest>>,
     stats: Mutex<EngineStats>,
 }
 
@@ -106,7 +108,8 @@ impl<'a> Engine<'a> {
         let stats = Mutex::new(EngineStats { size: Some(size), scanned_dim, ..EngineStats::default() });
         let kept = Kept::Nothing;
         let bound = ErrorBound::new(metric, docs.dim());
-        let mut engine = Self { docs, num_docs, metric, top_k, bound, level, size, kept, stats };
+        let mut engine =
+            Self { docs, num_docs, metric, top_k, bound, level, size, kept, spare: Mutex::default(), stats };
         let started = Instant::now();
         let Filter::Int8(shape) = size.filter else { return engine.with_tiles(started, monitor) };
         let expected = size.expected();
@@ -207,12 +210,16 @@ impl<'a> Engine<'a> {
         let dim = self.docs.dim();
         let query_count = queries.len() / dim;
         let tile_queries = coded_tile_queries(dim, query_count);
-        let nearest = Nearest::new(self.top_k, EngineSize::capacity(self.size.docs_kept, self.top_k));
+        let make = || Nearest::new(self.top_k, EngineSize::capacity(self.size.docs_kept, self.top_k));
         let mut tiles: Vec<Tile<'_>> = queries
             .par_chunks(tile_queries * dim)
             .map(|tile| {
                 monitor.check()?;
-                Ok(Tile::new(tile, coding, &nearest))
+                let count = tile.len() / dim;
+                let mut nearest = self.spare_lists(count);
+                nearest.iter_mut().for_each(Nearest::reset);
+                nearest.resize_with(count, make);
+                Ok(Tile::new(tile, coding, nearest))
             })
             .collect::<Result<_>>()?;
         let scorer = |query| self.scorer(query, coding.centre.as_deref());
@@ -252,19 +259,27 @@ impl<'a> Engine<'a> {
             let mut stats = self.stats();
             tiles.iter().for_each(|tile| stats.scan.add(tile.counts));
         }
-        let nearest: Vec<Nearest> = tiles.into_iter().flat_map(|tile| tile.nearest).collect();
+        let mut nearest: Vec<Nearest> = tiles.into_iter().flat_map(|tile| tile.nearest).collect();
         let mut result = TopK::zeros(query_count * self.top_k);
         let slots = result.scores.par_chunks_mut(self.top_k).zip(result.docs.par_chunks_mut(self.top_k));
         let overflow = slots
-            .zip(nearest.into_par_iter())
+            .zip(nearest.par_iter_mut())
             .enumerate()
-            .map(|(query, ((scores, docs), nearest))| {
-                let sorted = nearest.into_sorted(&scorers[query]);
+            .map_init(Vec::new, |keys, (query, ((scores, docs), nearest))| {
+                let sorted = nearest.sorted(&scorers[query], keys);
                 debug_assert_eq!(sorted.len(), self.top_k);
                 self.store(sorted, scores, docs, |_| query_row(query))
             })
             .find_map_first(|outcome| outcome.err());
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).extend(nearest);
         overflow.map_or(Ok(result), Err)
+    }
+
+    /// Up to `count` lists of queries that were answered.
+    fn spare_lists(&self, count: usize) -> Vec<Nearest> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = spare.len().saturating_sub(count);
+        spare.split_off(rest)
     }
 
     /// Rounds sorted results to what is stored. `query_row` gives the row of the query of a place.
@@ -489,6 +504,7 @@ struct ExactScorer<'a> {
 }
 
 impl Scorer for ExactScorer<'_> {
+    #[inline]
     fn vectors(&self, doc: u32) -> [&[f32]; 2] {
         [self.query, self.engine.docs.row(doc as usize)]
     }
@@ -505,19 +521,17 @@ impl Scorer for ExactScorer<'_> {
             return;
         }
         let engine = pair(0).0.engine;
-        let vectors = |index: usize| {
-            let (scorer, doc) = pair(index);
-            scorer.vectors(doc)
-        };
+        let query = |index: usize| pair(index).0.query;
+        let doc = |index: usize| engine.docs.row(pair(index).1 as usize);
         // As [`Engine::exact_score`].
         match engine.metric {
             Metric::Dot => {
-                kernels::dots_f64(engine.level, count, vectors, |index, product| found(index, product + 0.0))
+                kernels::dots_f64(engine.level, count, query, doc, |index, product| found(index, product + 0.0))
             }
             Metric::Cosine => {
                 // The norm of the doc before.
                 let mut known = None;
-                kernels::dots_f64(engine.level, count, vectors, |index, product| {
+                kernels::dots_f64(engine.level, count, query, doc, |index, product| {
                     let (scorer, doc) = pair(index);
                     let norm = match known {
                         Some((of, norm)) if of == doc => norm,

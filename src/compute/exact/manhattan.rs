@@ -351,7 +351,10 @@ impl<'a> Tile<'a> {
 
     fn into_docs(mut self) -> Vec<u32> {
         let nearest = std::mem::take(&mut self.nearest);
-        let sorted = nearest.into_iter().enumerate().map(|(query, nearest)| nearest.into_sorted(&self.query(query)));
-        sorted.flat_map(|sorted| sorted.map(|(_, doc)| doc)).collect()
+        let mut keys = Vec::new();
+        let sorted = nearest.into_iter().enumerate().flat_map(|(query, mut nearest)| {
+            nearest.sorted(&self.query(query), &mut keys).map(|(_, doc)| doc).collect::<Vec<_>>()
+        });
+        sorted.collect()
     }
 }

@@ -25,9 +25,9 @@ impl Entry {
         self.low / 2.0 + self.high / 2.0
     }
 
-    /// The likely nearest first.
-    fn by_middle(left: &Self, right: &Self) -> std::cmp::Ordering {
-        right.middle().total_cmp(&left.middle())
+    /// The likely nearest have the lowest.
+    fn rank(&self) -> i32 {
+        rank_of(self.middle())
     }
 }
 
@@ -118,7 +118,7 @@ impl Nearest {
         let Candidate { low, high, doc } = candidate;
         if self.entries.len() == self.entries.capacity() {
             // Twice as many, but no more than there may be.
-            self.entries.reserve_exact(self.entries.len().max(64).min(self.capacity - self.entries.len()));
+            self.entries.reserve_exact(self.entries.len().max(FIRST_ROOM).min(self.capacity - self.entries.len()));
         }
         self.entries.push(Entry { low, high, doc });
         let capacity = self.capacity;
@@ -130,7 +130,7 @@ impl Nearest {
         let mut scored = 0;
         if is_full(&self.entries) {
             // The likely ones tell an exact floor, which leaves few of the others.
-            let likely = self.prepare_scoring(true);
+            let likely = self.prepare_scoring(true, &mut Vec::new());
             scored += self.score_first(likely, scorer);
             self.drop_hopeless();
         }
@@ -152,7 +152,14 @@ impl Nearest {
 
     fn drop_hopeless(&mut self) {
         let limit = self.limit();
-        self.entries.retain(|entry| entry.high >= limit);
+        // Which of them stay is not foreseeable, so all are moved.
+        let mut kept = 0;
+        for index in 0..self.entries.len() {
+            let entry = self.entries[index];
+            self.entries[kept] = entry;
+            kept += usize::from(entry.high >= limit);
+        }
+        self.entries.truncate(kept);
     }
 
     /// Guesses that the k-th nearest of all docs is at least as near as what is now the nearest but
@@ -164,7 +171,7 @@ impl Nearest {
         let scored = self.scored.iter().map(|&place| scorer.key(scorer.metric().score_at(place)) as f32);
         // Whole numbers in the order of the keys, which are parted without branches.
         keys.clear();
-        keys.extend(scored.chain(self.entries.iter().map(Entry::middle)).map(rank_of));
+        keys.extend(scored.map(rank_of).chain(self.entries.iter().map(Entry::rank)));
         let (_, &mut guess, _) = keys.select_nth_unstable(rank);
         let guess = key_of(guess);
         if guess.is_finite() {
@@ -175,17 +182,31 @@ impl Nearest {
     }
 
     /// Entries to score next stand first; how many there are. With `likely`, only those that are likely among the k
-    /// nearest: once they are scored the floor is exact, and fewer of the others matter.
-    fn prepare_scoring(&mut self, likely: bool) -> usize {
+    /// nearest: once they are scored the floor is exact, and fewer of the others matter. `ranks`: room for those of all.
+    fn prepare_scoring(&mut self, likely: bool, ranks: &mut Vec<i32>) -> usize {
         if !likely || self.scored.len() >= self.top_k {
             self.drop_hopeless();
             return if likely { 0 } else { self.entries.len() };
         }
         let wanted = self.top_k - self.scored.len();
-        if self.entries.len() > wanted {
-            self.entries.select_nth_unstable_by(wanted - 1, Entry::by_middle);
+        if self.entries.len() <= wanted {
+            return self.entries.len();
         }
-        self.entries.len().min(wanted)
+        ranks.clear();
+        ranks.extend(self.entries.iter().map(Entry::rank));
+        let (before, &mut last, _) = ranks.select_nth_unstable(wanted - 1);
+        let mut ties = wanted - before.iter().filter(|&&rank| rank < last).count();
+        // Which of them are likely is not foreseeable, so all are moved.
+        let mut first = 0;
+        for index in 0..self.entries.len() {
+            let rank = self.entries[index].rank();
+            let is_tie = rank == last && ties > 0;
+            ties -= usize::from(is_tie);
+            self.entries.swap(first, index);
+            first += usize::from(rank < last || is_tie);
+        }
+        debug_assert_eq!(first, wanted);
+        wanted
     }
 
     /// The docs of the first `count` entries.
@@ -204,7 +225,7 @@ impl Nearest {
 
     /// Scores what is not scored yet and keeps the k nearest. Returns how many were scored.
     pub fn decide(&mut self, scorer: &impl Scorer) -> usize {
-        let count = self.prepare_scoring(false);
+        let count = self.prepare_scoring(false, &mut Vec::new());
         self.score_first(count, scorer)
     }
 
@@ -239,13 +260,42 @@ impl Nearest {
         self.entries.iter().map(|entry| entry.doc).chain(self.scored.iter().map(|&place| Metric::doc_at(place)))
     }
 
-    /// Scores and docs of the k nearest, nearest first.
-    pub fn into_sorted<S: Scorer>(mut self, scorer: &S) -> impl ExactSizeIterator<Item = (f64, u32)> + use<S> {
+    /// Scores and docs of the k nearest, nearest first. `keys`: room for all of them.
+    pub fn sorted<S: Scorer>(
+        &mut self,
+        scorer: &S,
+        keys: &mut Vec<u64>,
+    ) -> impl ExactSizeIterator<Item = (f64, u32)> + '_ {
         self.decide(scorer);
-        self.scored.sort_unstable();
+        sort_places(&mut self.scored, keys);
         let metric = scorer.metric();
-        self.scored.into_iter().map(move |place| (metric.score_at(place), Metric::doc_at(place)))
+        self.scored.iter().map(move |&place| (metric.score_at(place), Metric::doc_at(place)))
     }
+
+    /// Forgets everything, for another query; the room of its lists stays.
+    pub fn reset(&mut self) {
+        (self.floor, self.guess) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+        self.entries.clear();
+        self.scored.clear();
+    }
+}
+
+/// Sorts `places`; `keys`: room for all of them. Most of a score and an index in a whole number are sorted faster than whole places.
+fn sort_places(places: &mut [u128], keys: &mut Vec<u64>) {
+    // The last bits of a key are an index; those that it has no room for differ from place to place as a rule.
+    let bits = places.len().next_power_of_two().ilog2();
+    keys.clear();
+    keys.extend(places.iter().zip(0u64..).map(|(&place, index)| (place >> 32) as u64 >> bits << bits | index));
+    keys.sort_unstable();
+    let mut sorted: Vec<u128> = keys.iter().map(|key| places[(key & ((1 << bits) - 1)) as usize]).collect();
+    keys.iter_mut().for_each(|key| *key >>= bits);
+    let mut rest = sorted.as_mut_slice();
+    for like in keys.chunk_by(|left, right| left == right) {
+        let run;
+        (run, rest) = rest.split_at_mut(like.len());
+        run.sort_unstable();
+    }
+    places.copy_from_slice(&sorted);
 }
 
 /// Larger keys come first, as by [`f32::total_cmp`].
@@ -283,6 +333,8 @@ struct Grouped {
 const PIECES: usize = 64;
 /// Pairs between two looks at whether to stop.
 const PAIRS_TOGETHER: usize = 4096;
+/// Entries that a list has room for at first.
+const FIRST_ROOM: usize = 256;
 /// How many pairs ahead vectors are asked for: as long as memory takes when it is busy.
 const AHEAD: usize = 4;
 
@@ -350,7 +402,7 @@ fn decide_together<'s, S: Scorer + 's>(
         let grouped: Vec<Grouped> = tiles.par_iter_mut().map(|tile| Grouped::of(tile, likely, docs)).collect();
         // Bits of the scores of each tile. Every slot is written once, by whichever thread has its piece.
         let scores: Vec<Vec<AtomicU64>> =
-            grouped.iter().map(|tile| tile.pairs.iter().map(|_| AtomicU64::new(0)).collect()).collect();
+            grouped.par_iter().map(|tile| tile.pairs.iter().map(|_| AtomicU64::new(0)).collect()).collect();
         (0..PIECES)
             .into_par_iter()
             .try_for_each(|piece| score_piece(&grouped, docs, piece, &scorer, &scores, monitor))?;
@@ -392,18 +444,20 @@ fn by_bucket<T: Copy + Default>(
         starts[index] += starts[index - 1];
     }
     let mut sorted = vec![T::default(); starts[buckets + 1] as usize];
-    for item in items {
+    items.for_each(|item| {
         let start = &mut starts[bucket_of(&item) + 1];
         sorted[*start as usize] = item;
         *start += 1;
-    }
+    });
     starts.pop();
     (sorted, starts)
 }
 
 impl Grouped {
     fn of(nearest: &mut [Nearest], likely: bool, docs: &Range<usize>) -> Self {
-        let counts: Vec<u32> = nearest.iter_mut().map(|nearest| nearest.prepare_scoring(likely) as u32).collect();
+        let mut ranks = Vec::new();
+        let counts: Vec<u32> =
+            nearest.iter_mut().map(|nearest| nearest.prepare_scoring(likely, &mut ranks) as u32).collect();
         let wanted = (0..)
             .zip(nearest.iter().zip(&counts))
             .flat_map(|(query, (nearest, &count))| nearest.first(count as usize).map(move |doc| (doc, query)));
@@ -454,6 +508,7 @@ fn score_piece<'s, S: Scorer + 's>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::random::Random;
     use proptest::prelude::*;
 
     /// Scores that are drawn by query and doc, few different ones.
@@ -516,7 +571,7 @@ mod tests {
             let mut slices: Vec<&mut [Nearest]> = tiles.iter_mut().map(Vec::as_mut_slice).collect();
             decide_all(&mut slices, &range, scorer, &Monitor::new()).expect("decided");
             for (tile, nearest) in tiles.into_iter().enumerate() {
-                for (query, nearest) in nearest.into_iter().enumerate() {
+                for (query, mut nearest) in nearest.into_iter().enumerate() {
                     let scorer = scorer(tile, query);
                     let mut expected: Vec<u128> = (first..first + docs)
                         .filter(|&doc| asked(query, doc))
@@ -525,9 +580,26 @@ mod tests {
                     expected.sort_unstable();
                     expected.truncate(top_k);
                     let found: Vec<u128> =
-                        nearest.into_sorted(scorer).map(|(score, doc)| Metric::Dot.place(score, doc)).collect();
+                        nearest.sorted(scorer, &mut Vec::new()).map(|(score, doc)| Metric::Dot.place(score, doc)).collect();
                     prop_assert_eq!(found, expected, "tile {}, query {}", tile, query);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn places_are_sorted_whatever_of_them_is_alike() {
+        let mut random = Random::new(7);
+        for count in [0usize, 1, 2, 3, 100, 129, 5000] {
+            // Scores that differ in any of their bits, in the last ones, or not at all.
+            for bits in [0, 5, 12, 40, 64] {
+                let score = |random: &mut Random| random.bits().checked_shr(64 - bits).unwrap_or(0);
+                let mut places: Vec<u128> =
+                    (0..count).map(|doc| u128::from(score(&mut random)) << 32 | (count - doc) as u128).collect();
+                let mut expected = places.clone();
+                expected.sort_unstable();
+                sort_places(&mut places, &mut vec![3; 9]);
+                assert_eq!(places, expected, "{count} places, {bits} bits");
             }
         }
     }

@@ -143,30 +143,30 @@ pub fn dot_f64(level: Level, left: &[f32], right: &[f32]) -> f64 {
 pub fn dots_f64<'v>(
     level: Level,
     count: usize,
-    pair: impl Fn(usize) -> [&'v [f32]; 2],
+    left: impl Fn(usize) -> &'v [f32],
+    right: impl Fn(usize) -> &'v [f32],
     mut found: impl FnMut(usize, f64),
 ) {
     if count == 0 {
         return;
     }
-    let [first, _] = pair(0);
-    let ahead = (BYTES_AHEAD / size_of_val(first).max(1)).clamp(2, 16);
+    let ahead = (BYTES_AHEAD / size_of_val(left(0)).max(1)).clamp(2, MOST_AHEAD - 1);
     #[cfg(target_arch = "x86_64")]
     if level.min(Level::best()) == Level::Avx512 {
         // SAFETY: `Level::best` found the features on this CPU.
-        return unsafe { wide::dots_f64(count, ahead, pair, found) };
+        return unsafe { wide::dots_f64(count, ahead, left, right, found) };
     }
     for index in 0..count {
-        let [_, next] = pair((index + ahead).min(count - 1));
-        prefetch(next);
-        let [left, right] = pair(index);
-        found(index, dot_f64(level, left, right));
+        prefetch(right((index + ahead).min(count - 1)));
+        found(index, dot_f64(level, left(index), right(index)));
     }
 }
 
 /// Of each side, so much is asked for ahead of what is added up: 384 dimensions on Zen 5, 45 ns a pair with 6 KB, 40 with 12; 1,024
 /// dimensions, 70 ns with 8 to 16 KB, 80 with 32.
 const BYTES_AHEAD: usize = 12 << 10;
+/// Fewer pairs ahead than this, a power of two.
+const MOST_AHEAD: usize = 16;
 
 /// [`dot_f64`], and meanwhile asks for the vectors `next` to be brought near, line by line: all at once, more would be asked for
 /// than memory answers at a time, and everything else would wait.
@@ -405,7 +405,7 @@ mod tests {
                 let pairs = [[&left[..], &right[..]], [&right, &left], [&left, &left]];
                 for count in 0..=pairs.len() {
                     let mut found = Vec::new();
-                    dots_f64(level, count, |index| pairs[index], |index, dot| found.push((index, dot.to_bits())));
+                    dots_f64(level, count, |index| pairs[index][0], |index| pairs[index][1], |index, dot| found.push((index, dot.to_bits())));
                     let twins = pairs[..count].iter().map(|[left, right]| scalar::dot_f64(left, right).to_bits());
                     prop_assert_eq!(found, twins.enumerate().collect::<Vec<_>>());
                 }

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm512_setr_epi32, _mm512_setzero_pd, _mm512_storeu_pd, _mm512_storeu_si512,
 };
 
-use super::scalar;
+use super::{MOST_AHEAD, scalar};
 
 /// See [`super::dot_f64`]. A product of two float32 is exact in float64, so fusing changes nothing.
 ///
@@ -32,7 +32,7 @@ pub fn dot_f64_asking(left: &[f32], right: &[f32], next: [&[f32]; 2]) -> f64 {
     })
 }
 
-/// See [`super::dots_f64`]; `ahead`: so many pairs.
+/// See [`super::dots_f64`]; `ahead`: so many pairs, fewer than [`MOST_AHEAD`].
 ///
 /// # Safety
 /// As [`dot_f64`].
@@ -40,15 +40,22 @@ pub fn dot_f64_asking(left: &[f32], right: &[f32], next: [&[f32]; 2]) -> f64 {
 pub fn dots_f64<'v>(
     count: usize,
     ahead: usize,
-    pair: impl Fn(usize) -> [&'v [f32]; 2],
+    left: impl Fn(usize) -> &'v [f32],
+    right: impl Fn(usize) -> &'v [f32],
     mut found: impl FnMut(usize, f64),
 ) {
-    for index in 0..count {
-        let [left, right] = pair(index);
-        // Past the end, what was asked for last is near already.
-        let [next_left, next_right] = pair((index + ahead).min(count - 1));
-        assert!(next_left.len() == left.len() && next_right.len() == left.len(), "vectors of one dim");
-        let next = [next_left.as_chunks::<16>().0, next_right.as_chunks::<16>().0];
+    // Who is asked for is looked up once: the pair of an index lies at its last bits.
+    let (mut lefts, mut rights) = ([&[][..]; MOST_AHEAD], [&[][..]; MOST_AHEAD]);
+    for step in 0..count + ahead {
+        if step < count {
+            (lefts[step % MOST_AHEAD], rights[step % MOST_AHEAD]) = (left(step), right(step));
+        }
+        let Some(index) = step.checked_sub(ahead) else { continue };
+        let (left, right) = (lefts[index % MOST_AHEAD], rights[index % MOST_AHEAD]);
+        let next = if step < count { step } else { index } % MOST_AHEAD;
+        let next = [lefts[next], rights[next]];
+        assert!(next.iter().all(|next| next.len() == left.len()), "vectors of one dim");
+        let next = next.map(|next| next.as_chunks::<16>().0);
         let product = sum(left, right, |block| next.iter().for_each(|lines| super::prefetch(&lines[block])));
         found(index, product);
     }

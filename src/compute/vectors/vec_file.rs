@@ -213,16 +213,16 @@ impl VectorFile {
     ///
     /// # Panics
     /// If the range passes the end of the file as it was opened.
+    #[inline]
     pub fn rows_in(&self, range: Range<usize>) -> &[f32] {
         let row_bytes = self.dim * 4;
         let bytes = &self.mapped.map[self.start + range.start * row_bytes..self.start + range.end * row_bytes];
-        // SAFETY: every bit pattern is a valid f32, and a float has no stricter need than its size.
-        let (before, values, after) = unsafe { bytes.align_to::<f32>() };
-        assert!(before.is_empty() && after.is_empty(), "maps begin at a page, rows at multiples of 4");
-        values
+        // Maps begin at a page, rows at multiples of 4.
+        bytemuck::cast_slice(bytes)
     }
 
     /// Row `row`: `dim` values.
+    #[inline]
     pub fn row(&self, row: usize) -> &[f32] {
         self.rows_in(row..row + 1)
     }

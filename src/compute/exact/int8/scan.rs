@@ -172,8 +172,8 @@ pub struct Tile<'a> {
 
 impl<'a> Tile<'a> {
     /// `nearest`: an empty one for each query.
-    pub fn new(queries: &'a [f32], coding: &Coding, nearest: &Nearest) -> Self {
-        let nearest = vec![nearest.clone(); queries.len() / coding.dim];
+    pub fn new(queries: &'a [f32], coding: &Coding, nearest: Vec<Nearest>) -> Self {
+        debug_assert_eq!(nearest.len(), queries.len() / coding.dim);
         Self { queries, coded: CodedQueries::new(queries, coding), nearest, counts: ScanCounts::default() }
     }
 
@@ -279,7 +279,7 @@ impl Pass<'_> {
             let panel = panel as usize;
             let slots = &self.docs.slots[panel * PANEL..(panel + 1) * PANEL];
             if self.guess_for.is_some() && seen == next_guess {
-                next_guess = next_guess * 8 / 5 + 1;
+                next_guess = next_guess * 2 + 1;
                 self.guess(docs_seen, queries, nearest, scorer);
             }
             docs_seen += slots.iter().filter(|slot| slot.doc != NOBODY).count();
@@ -439,14 +439,15 @@ mod tests {
         let docs = CodedDocs::new(file, 0..file.rows(), &coding, |_| Ok(())).expect("coded");
         // Asked often enough that the likely docs are scored first, so that bounds decide about the others.
         let queries = query.repeat(8);
-        let mut tile = Tile::new(&queries, &coding, &Nearest::new(1, Nearest::capacity_for(1)));
+        let nearest = vec![Nearest::new(1, Nearest::capacity_for(1)); 8];
+        let mut tile = Tile::new(&queries, &coding, nearest);
         let shift = centre.as_ref().map_or(0.0, |centre| centre.shift(query));
         let dots = DotScorer { file, query, shift };
         let scorer = |_: usize| &dots;
         tile.scan(&docs, &coding, docs.largest_norm(), scorer, None, &Monitor::new()).expect("scanned");
         decide_all(&mut [tile.nearest.as_mut_slice()], &(0..file.rows()), |_, _| &dots, &Monitor::new())
             .expect("decided");
-        tile.nearest.remove(0).into_sorted(&dots).next().expect("k = 1").1
+        tile.nearest.remove(0).sorted(&dots, &mut Vec::new()).next().expect("k = 1").1
     }
 
     fn file_of(docs: &[f32], dim: usize) -> (tempfile::TempDir, VectorFile) {

@@ -12,6 +12,8 @@ use super::{BIAS, GROUP, GROUP_WORD, Hit, PANEL, PANEL_WORD, QueryCodes, WORD};
 
 /// Vectors of a panel.
 const WIDE: usize = PANEL / 16;
+/// Groups whose hits are listed together: a bit a query in 64.
+const TOGETHER: usize = 64 / GROUP;
 /// How far ahead queries are asked for, in words.
 const AHEAD: usize = 24;
 
@@ -28,41 +30,54 @@ fn prefetch(part: Option<&[u8]>) {
 pub fn avx512_vnni(panel: &[u8], next: &[u8], queries: QueryCodes<'_>, hits: &mut Vec<Hit>) {
     let groups = queries.codes.chunks_exact(queries.stride * GROUP_WORD);
     let mut next = share_of(next, groups.len());
-    let mut stored = [[0i32; PANEL]; GROUP];
+    let mut stored = [[[0i32; PANEL]; GROUP]; TOGETHER];
+    // A bit for each query that has a hit.
+    let mut found = 0u64;
+    let last = groups.len().saturating_sub(1);
     for (group, (codes, thresholds)) in groups.zip(queries.thresholds.as_chunks::<GROUP>().0).enumerate() {
         prefetch(next.next());
         let sums = tile(panel, codes, 1, GROUP, |word| {
             // A hint that may pass the end; nothing is read.
             _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add((word + AHEAD) * GROUP_WORD));
         });
-        // A bit for each query that has a hit; without a branch for each, since one of them would go wrong in most tiles.
-        let found: [u32; GROUP] = std::array::from_fn(|query| {
+        // Without a branch for each, and not looked at before the products of other groups are on their way: what has a hit is not
+        // foreseeable, and nothing else would go on until it is known.
+        let above: [u64; GROUP] = std::array::from_fn(|query| {
             let highest = _mm512_max_epi32(_mm512_max_epi32(sums[query][0], sums[query][1]), sums[query][2]);
             let above = _mm512_cmpgt_epi32_mask(highest, _mm512_set1_epi32(thresholds[query]));
-            u32::from(above != 0) << query
+            u64::from(above != 0) << query
         });
-        let mut found = found.iter().fold(0, |all, one| all | one);
-        if found == 0 {
-            continue;
+        let place = group % TOGETHER;
+        found |= above.iter().fold(0, |all, one| all | one) << (place * GROUP);
+        store(&sums, &mut stored[place]);
+        if place + 1 == TOGETHER || group == last {
+            let first = (group - place) * GROUP;
+            list_hits(found, stored.as_flattened(), &queries.thresholds[first..], first, hits);
+            found = 0;
         }
-        store(&sums, &mut stored);
-        while found != 0 {
-            let query = found.trailing_zeros() as usize % GROUP;
-            found &= found - 1;
-            let sums = &stored[query];
-            let threshold = _mm512_set1_epi32(thresholds[query]);
-            let mut above = 0u64;
-            for (vector, lanes) in sums.as_chunks::<16>().0.iter().enumerate() {
-                // SAFETY: `lanes` is a vector.
-                let values = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
-                above |= u64::from(_mm512_cmpgt_epi32_mask(values, threshold)) << (16 * vector);
-            }
-            let query = (group * GROUP + query) as u32;
-            while above != 0 {
-                let doc = above.trailing_zeros();
-                above &= above - 1;
-                hits.push(Hit { query, doc, sum: sums[doc as usize % PANEL] });
-            }
+    }
+}
+
+/// Appends the hits of the queries whose bits are set. `sums` and `thresholds`: from query `first` on.
+#[target_feature(enable = "avx512f,avx512vnni")]
+#[inline]
+fn list_hits(mut found: u64, sums: &[[i32; PANEL]], thresholds: &[i32], first: usize, hits: &mut Vec<Hit>) {
+    while found != 0 {
+        let query = found.trailing_zeros() as usize;
+        found &= found - 1;
+        let sums = &sums[query];
+        let threshold = _mm512_set1_epi32(thresholds[query]);
+        let mut above = 0u64;
+        for (vector, lanes) in sums.as_chunks::<16>().0.iter().enumerate() {
+            // SAFETY: `lanes` is a vector.
+            let values = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
+            above |= u64::from(_mm512_cmpgt_epi32_mask(values, threshold)) << (16 * vector);
+        }
+        let query = (first + query) as u32;
+        while above != 0 {
+            let doc = above.trailing_zeros();
+            above &= above - 1;
+            hits.push(Hit { query, doc, sum: sums[doc as usize % PANEL] });
         }
     }
 }
