@@ -26,7 +26,7 @@ use rayon::prelude::*;
 
 use super::centre::Centre;
 use super::scatter;
-use super::turn::{CodedAxes, Member, Turn};
+use super::turn::{Axes, CodedAxes, Member, Turn};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::count;
 use crate::compute::kernels::int8::{BIAS, CODE_MAX, Dot, GROUP, Hit, PANEL, PANEL_WORD, WORD, biased};
@@ -134,6 +134,11 @@ impl Coding {
     /// Whether docs' offsets differ.
     fn has_offsets(&self) -> bool {
         self.metric == Metric::Euclidean || self.centre.as_ref().is_some_and(|centre| centre.has_offsets())
+    }
+
+    /// Whether docs are coded as others than they are.
+    fn changes_docs(&self) -> bool {
+        self.metric == Metric::Cosine || self.centre.is_some()
     }
 
     /// Appends a doc of this norm as it is coded.
@@ -325,10 +330,10 @@ impl SubBlock {
         self.lengths.clear();
         self.suffixes.clear();
         self.lost.clear();
-        if let Turn::Coded { axes } = &coding.turn {
-            self.read_coded(file, coding, axes);
-        } else {
-            self.read_whole(file, coding);
+        match &coding.turn {
+            Turn::Coded { axes } => self.read_coded(file, coding, axes),
+            Turn::Leading { axes } if kernels::multiplies_rows(coding.level) => self.read_led(file, coding, axes),
+            _ => self.read_whole(file, coding),
         }
         // Values are rounded in any direction, also one that the axes leave out.
         let rounded = self.lengths.iter().map(|&length| coding.centring(length));
@@ -356,6 +361,46 @@ impl SubBlock {
         self.suffixes.extend(vectors.zip(&self.lengths).map(suffix));
     }
 
+    /// Turns the rows while the next ones are on their way.
+    fn read_led(&mut self, file: &VectorFile, coding: &Coding, axes: &Axes) {
+        let mut turned = std::mem::take(&mut self.turned);
+        turned.resize(self.rows.len() * axes.count(), 0.0);
+        let mut changed = std::mem::take(&mut self.values);
+        let vector = |index: usize| file.row(self.rows[index]);
+        for (first, turned) in (0..self.rows.len()).step_by(GROUP).zip(turned.chunks_mut(GROUP * axes.count())) {
+            let group = first..(first + GROUP).min(self.rows.len());
+            changed.clear();
+            for index in group.clone() {
+                let row = vector(index);
+                let norm = kernels::dot_f64(coding.level, row, row).sqrt();
+                self.offsets.push(coding.offset(row, norm));
+                let values = if coding.changes_docs() {
+                    let start = changed.len();
+                    coding.append(row, norm, &mut changed);
+                    &changed[start..]
+                } else {
+                    row
+                };
+                self.lengths.push(coding.length(norm, values));
+            }
+            // Past the end, the last one again.
+            let docs: [&[f32]; GROUP] = std::array::from_fn(|index| {
+                let index = index.min(group.len() - 1);
+                if coding.changes_docs() {
+                    &changed[index * coding.dim..(index + 1) * coding.dim]
+                } else {
+                    vector(first + index)
+                }
+            });
+            let last = self.rows.len() - 1;
+            let next: [&[f32]; GROUP] = std::array::from_fn(|index| vector((group.end + index).min(last)));
+            axes.turn_docs(coding.level, &docs[..group.len()], &next, turned);
+        }
+        let docs = turned.chunks_exact(axes.count()).zip(&self.lengths);
+        self.suffixes.extend(docs.map(|(values, &length)| coding.suffix(values, length)));
+        (self.values, self.turned) = (turned, changed);
+    }
+
     /// Codes the rows, and turns the codes.
     fn read_coded(&mut self, file: &VectorFile, coding: &Coding, axes: &CodedAxes) {
         let (dim, whole_dim) = (coding.dim, coding.dim.next_multiple_of(WORD));
@@ -374,7 +419,7 @@ impl SubBlock {
             {
                 let norm = kernels::dot_f64(coding.level, row, row).sqrt();
                 self.offsets.push(coding.offset(row, norm));
-                let values = if coding.metric == Metric::Cosine || coding.centre.is_some() {
+                let values = if coding.changes_docs() {
                     self.values.clear();
                     coding.append(row, norm, &mut self.values);
                     &self.values

@@ -166,10 +166,10 @@ pub fn chosen_bytes(shape: Shape, dim: usize) -> u64 {
     axes + 8 * dim as u64
 }
 
-/// Bytes of as many leading axes as may be taken: components, what queries are turned by, and a square matrix.
+/// Bytes of as many leading axes as may be taken: what queries and docs are turned by, and a square matrix.
 fn led_bytes(dim: usize) -> u64 {
     let axes = MOST_LEADING.next_multiple_of(PANEL);
-    (axes * dim * 5 + axes * axes * 4) as u64
+    (axes * dim * 8 + axes * axes * 4) as u64
 }
 
 /// What is best for what is asked.
@@ -422,10 +422,7 @@ fn leading_of(
             Way::Float32 => {
                 (FLOAT_PRODUCTS * kept as f64 + READING_PRODUCTS) * dim as f64 + CODING_PRODUCTS * kept as f64
             }
-            Way::Coded => {
-                let axes = kept.next_multiple_of(PANEL) as f64;
-                (READING_PRODUCTS + CODING_PRODUCTS + CODED_PRODUCTS * axes) * dim as f64
-            }
+            Way::Coded => (READING_PRODUCTS + CODING_PRODUCTS + CODED_PRODUCTS * kept as f64) * dim as f64,
         };
         (docs * of_doc + queries * FLOAT_PRODUCTS * (kept * dim) as f64) / asked.pairs()
     };

@@ -18,6 +18,7 @@ use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 pub use coded::{CodedAxes, Member};
 pub use leading::Leading;
 
+use crate::compute::kernels::fused::PackedQueries;
 use crate::compute::kernels::{self, Level};
 
 const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
@@ -59,6 +60,8 @@ pub struct Axes {
     matrix: Vec<f32>,
     /// ‖P Pᵀ − I‖ at most, for the axes P.
     defect: f64,
+    /// The same matrix as kernels take it; empty where they do not.
+    packed: PackedQueries,
 }
 
 impl Axes {
@@ -74,7 +77,23 @@ impl Axes {
         });
         // The Frobenius norm bounds the spectral one; its own float64 rounding is far below 1e-9.
         let defect = squares.sum::<f64>().sqrt() * 1.001 + 1e-9;
-        (defect < 0.01).then_some(Self { dim, count, matrix, defect })
+        (defect < 0.01).then(|| Self { dim, count, matrix, defect, packed: PackedQueries::default() })
+    }
+
+    /// Ready for [`Self::turn_docs`].
+    fn packed(mut self) -> Self {
+        self.packed.pack_evenly(&self.matrix, self.dim);
+        self
+    }
+
+    /// Axes.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Coordinates of up to eight docs, as [`kernels::products_of_rows`].
+    pub fn turn_docs(&self, level: Level, docs: &[&[f32]], next: &[&[f32]], turned: &mut [f32]) {
+        kernels::products_of_rows(level, &self.packed, docs, next, turned);
     }
 }
 
@@ -158,7 +177,7 @@ impl Turn {
             Self::Hadamard { dim } => {
                 turned.clear();
                 turned.extend_from_slice(rows);
-                turned.chunks_exact_mut(*dim).for_each(spread);
+                turned.chunks_exact_mut(*dim).for_each(|vector| spread(vector, 1));
             }
             Self::Leading { axes } => project(&axes.matrix, axes.dim, rows, turned),
             Self::Coded { axes } => axes.turn_queries(rows, turned),
@@ -168,8 +187,8 @@ impl Turn {
                 if *spread_at > 0 {
                     for vector in turned.chunks_exact_mut(dim) {
                         let (first, others) = vector.split_at_mut((*spread_at).min(dim));
-                        spread(first);
-                        spread(others);
+                        spread(first, 1);
+                        spread(others, 1);
                     }
                 }
             }
@@ -215,16 +234,18 @@ fn spread_error(dim: usize) -> f64 {
 }
 
 /// Signs and transforms, with blocks laid from the start and then from the end, so that blocks mix.
-fn spread(vector: &mut [f32]) {
+///
+/// `values`: each is `width` of them, which are spread alike: 1 for a vector, the dimensions for rows of a matrix.
+fn spread(values: &mut [f32], width: usize) {
     for from_end in [false, true] {
-        for (index, value) in vector.iter_mut().enumerate() {
+        for (index, value) in values.chunks_exact_mut(width).enumerate() {
             if is_negative(index as u64 + 1 + (u64::from(from_end) << 32)) {
-                *value = -*value;
+                value.iter_mut().for_each(|value| *value = -*value);
             }
         }
-        let mut rest = &mut *vector;
+        let mut rest = &mut *values;
         while !rest.is_empty() {
-            let size = 1usize << rest.len().ilog2();
+            let size = width << (rest.len() / width).ilog2();
             let block;
             (block, rest) = if from_end {
                 let (rest, block) = rest.split_at_mut(rest.len() - size);
@@ -232,7 +253,7 @@ fn spread(vector: &mut [f32]) {
             } else {
                 rest.split_at_mut(size)
             };
-            walsh_hadamard(block);
+            walsh_hadamard(block, width);
         }
     }
 }
@@ -245,9 +266,9 @@ fn is_negative(place: u64) -> bool {
     (hash ^ (hash >> 31)) & 1 == 1
 }
 
-/// The orthonormal Walsh–Hadamard transform of a block whose size is a power of two.
-fn walsh_hadamard(block: &mut [f32]) {
-    let mut half = 1;
+/// The orthonormal Walsh–Hadamard transform of a block of as many values as a power of two, each `width` of them.
+fn walsh_hadamard(block: &mut [f32], width: usize) {
+    let mut half = width;
     while half < block.len() {
         for pair in block.chunks_exact_mut(2 * half) {
             let (low, high) = pair.split_at_mut(half);
@@ -257,7 +278,7 @@ fn walsh_hadamard(block: &mut [f32]) {
         }
         half *= 2;
     }
-    let scale = (1.0 / (block.len() as f64).sqrt()) as f32;
+    let scale = (1.0 / ((block.len() / width) as f64).sqrt()) as f32;
     block.iter_mut().for_each(|value| *value *= scale);
 }
 
@@ -310,9 +331,23 @@ mod tests {
         for dim in [7usize, 100, 383, 384, 1024] {
             let mut vector = vec![0.0f32; dim];
             vector[dim / 2] = 1.0;
-            spread(&mut vector);
+            spread(&mut vector, 1);
             let largest = vector.iter().fold(0.0f32, |high, value| high.max(value.abs()));
             assert!(f64::from(largest) < 6.0 / (dim as f64).sqrt(), "{dim}: {largest}");
+        }
+    }
+
+    #[test]
+    fn rows_are_spread_as_their_columns() {
+        let width = 5;
+        for count in [1usize, 2, 7, 48, 176] {
+            let mut rows = values(count as u64, count * width);
+            let column =
+                |rows: &[f32], place: usize| rows.iter().skip(place).step_by(width).copied().collect::<Vec<f32>>();
+            let mut columns: Vec<Vec<f32>> = (0..width).map(|place| column(&rows, place)).collect();
+            columns.iter_mut().for_each(|values| spread(values, 1));
+            spread(&mut rows, width);
+            assert!((0..width).all(|place| column(&rows, place) == columns[place]), "{count}");
         }
     }
 

@@ -1,9 +1,11 @@
-//! Float32 dot products fused with the filter: scores live and die in registers.
+//! Float32 dot products of rows with packed vectors, and the same fused with the filter: scores live and die in registers.
 //!
 //! Queries are packed in panels of 48, dimension by dimension, and stay in the second-level cache;
 //! docs are read where they lie, eight rows at a time. A panel and eight docs make a tile of 24
 //! vectors, which fill the AVX-512 registers; when all dimensions are added up, each vector is
 //! compared with its queries' thresholds, and only survivors touch memory.
+
+use std::ops::Range;
 
 /// Queries in a panel.
 pub const PANEL: usize = 48;
@@ -15,18 +17,32 @@ pub const DOCS: usize = 8;
 pub struct PackedQueries {
     dim: usize,
     count: usize,
-    /// Panel by panel, dim × 48; the last panel is filled up with zeros.
+    /// Of a panel: 48, or fewer where panels are filled evenly.
+    lanes: usize,
+    /// Panel by panel, dim × 48; what is left of a panel is filled up with zeros.
     values: Vec<f32>,
 }
 
 impl PackedQueries {
     /// Packs `queries`, row-major, query_count × `dim`, reusing memory.
     pub fn pack(&mut self, queries: &[f32], dim: usize) {
+        self.pack_by(PANEL, queries, dim);
+    }
+
+    /// The same, with as many in each panel, in whole vectors of registers: a panel with a single one is slow.
+    pub fn pack_evenly(&mut self, queries: &[f32], dim: usize) {
+        let count = queries.len() / dim;
+        let even = count.div_ceil(count.div_ceil(PANEL).max(1));
+        self.pack_by(even.next_multiple_of(16).max(16), queries, dim);
+    }
+
+    fn pack_by(&mut self, lanes: usize, queries: &[f32], dim: usize) {
         self.dim = dim;
         self.count = queries.len() / dim;
+        self.lanes = lanes;
         self.values.clear();
-        self.values.resize(self.count.div_ceil(PANEL) * PANEL * dim, 0.0);
-        for (panel, rows) in self.values.chunks_exact_mut(PANEL * dim).zip(queries.chunks(PANEL * dim)) {
+        self.values.resize(self.count.div_ceil(lanes) * PANEL * dim, 0.0);
+        for (panel, rows) in self.values.chunks_exact_mut(PANEL * dim).zip(queries.chunks(lanes * dim)) {
             for (lane, row) in rows.chunks_exact(dim).enumerate() {
                 for (dimension, &value) in row.iter().enumerate() {
                     panel[dimension * PANEL + lane] = value;
@@ -43,11 +59,16 @@ impl PackedQueries {
         self.dim
     }
 
+    /// Which of them lie in panel `index`.
+    fn lanes(&self, index: usize) -> Range<usize> {
+        index * self.lanes..((index + 1) * self.lanes).min(self.count)
+    }
+
     /// Appends the queries dimension by dimension, without the filling: dim × query_count.
     pub fn copy_columns(&self, columns: &mut Vec<f32>) {
         for dimension in 0..self.dim {
             for (index, panel) in self.panels().enumerate() {
-                let lanes = PANEL.min(self.count - index * PANEL);
+                let lanes = self.lanes(index).len();
                 columns.extend_from_slice(&panel[dimension * PANEL..dimension * PANEL + lanes]);
             }
         }
@@ -84,10 +105,9 @@ pub fn scalar(queries: &PackedQueries, docs: &[f32], filter: TileFilter<'_>, sur
         for (panel_index, panel) in queries.panels().enumerate() {
             for (row, doc) in block.chunks_exact(dim).enumerate() {
                 let doc_index = first + row;
-                for lane in 0..PANEL.min(queries.count - panel_index * PANEL) {
+                for (lane, query) in queries.lanes(panel_index).enumerate() {
                     let dot = (0..dim).fold(0.0f32, |sum, k| panel[k * PANEL + lane].mul_add(doc[k], sum));
                     let key = dot * filter.scales[doc_index] - filter.offsets[doc_index];
-                    let query = panel_index * PANEL + lane;
                     if !matches!(key.partial_cmp(&filter.thresholds[query]), Some(std::cmp::Ordering::Less)) {
                         survivors.push(Survivor { query: query as u32, doc: doc_index as u32, key });
                     }
@@ -95,6 +115,17 @@ pub fn scalar(queries: &PackedQueries, docs: &[f32], filter: TileFilter<'_>, sur
             }
         }
     }
+}
+
+/// The twin of [`super::products_of_rows`].
+#[cfg(test)]
+pub fn scalar_products(packed: &PackedQueries, rows: &[&[f32]]) -> Vec<f32> {
+    let panels: Vec<&[f32]> = packed.panels().collect();
+    let dot = |index: usize, row: &[f32]| {
+        let (panel, lane) = (panels[index / packed.lanes], index % packed.lanes);
+        panel.iter().skip(lane).step_by(PANEL).zip(row).fold(0.0f32, |sum, (a, b)| a.mul_add(*b, sum))
+    };
+    rows.iter().flat_map(|row| (0..packed.count).map(|index| dot(index, row))).collect()
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -134,10 +165,9 @@ pub mod avx512 {
             let mut shares = next.chunks(next.len().div_ceil(count.div_ceil(PANEL)).max(LANES));
             for (panel_index, panel) in queries.panels().enumerate() {
                 super::super::prefetch(shares.next().unwrap_or_default());
-                let base = panel_index * PANEL;
-                let lanes = PANEL.min(count - base);
-                thresholds[..lanes].copy_from_slice(&filter.thresholds[base..base + lanes]);
-                let dots = tile(panel, &rows, dim);
+                let lanes = queries.lanes(panel_index);
+                thresholds[..lanes.len()].copy_from_slice(&filter.thresholds[lanes.clone()]);
+                let dots = tile::<VECTORS>(panel, &rows, dim, |_| ());
                 for (index, vectors) in dots.iter().enumerate().take(valid) {
                     let doc = first + index;
                     let (scale, offset) = (_mm512_set1_ps(filter.scales[doc]), _mm512_set1_ps(filter.offsets[doc]));
@@ -156,8 +186,8 @@ pub mod avx512 {
                         while alive != 0 {
                             let lane = alive.trailing_zeros() as usize;
                             alive &= alive - 1;
-                            let query = base + vector * LANES + lane;
-                            if query < count {
+                            let query = lanes.start + vector * LANES + lane;
+                            if query < lanes.end {
                                 survivors.push(Survivor { query: query as u32, doc: doc as u32, key: keys[lane] });
                             }
                         }
@@ -167,16 +197,67 @@ pub mod avx512 {
         }
     }
 
-    /// Dot products of a panel's queries with eight docs, in 24 registers.
+    /// See [`super::super::products_of_rows`].
+    ///
+    /// # Safety
+    /// As [`survivors`].
+    #[target_feature(enable = "avx512f,avx512vl,avx2")]
+    pub fn products(packed: &PackedQueries, rows: &[&[f32]], next: &[&[f32]], products: &mut [f32]) {
+        let (dim, count) = (packed.dim(), packed.count());
+        // Rows past the end repeat the last one; what comes of them is dropped.
+        let tile_rows: [&[f32]; DOCS] = std::array::from_fn(|index| rows[index.min(rows.len() - 1)]);
+        // A share of the next rows is sent for with every panel, line by line.
+        let mut shares = next.chunks(next.len().div_ceil(packed.panels().count()).max(1));
+        for (index, panel) in packed.panels().enumerate() {
+            let lanes = packed.lanes(index);
+            let asked = shares.next().unwrap_or_default();
+            let between = |dimension: usize| {
+                if dimension.is_multiple_of(LANES) {
+                    asked.iter().filter_map(|row| row.get(dimension)).for_each(super::super::prefetch_far);
+                }
+            };
+            // No vector of a panel that is not filled is added up in vain.
+            let mut dots = [[0.0f32; PANEL]; DOCS];
+            match lanes.len().div_ceil(LANES) {
+                1 => store(&tile::<1>(panel, &tile_rows, dim, between), &mut dots),
+                2 => store(&tile::<2>(panel, &tile_rows, dim, between), &mut dots),
+                _ => store(&tile::<VECTORS>(panel, &tile_rows, dim, between), &mut dots),
+            }
+            for (products, dots) in products.chunks_exact_mut(count).zip(&dots) {
+                products[lanes.clone()].copy_from_slice(&dots[..lanes.len()]);
+            }
+        }
+    }
+
     #[target_feature(enable = "avx512f,avx512vl,avx2")]
     #[inline]
-    fn tile(panel: &[f32], rows: &[&[f32]; DOCS], dim: usize) -> [[__m512; VECTORS]; DOCS] {
+    fn store<const WIDE: usize>(sums: &[[__m512; WIDE]; DOCS], dots: &mut [[f32; PANEL]; DOCS]) {
+        for (sums, dots) in sums.iter().zip(dots) {
+            for (&sum, lanes) in sums.iter().zip(dots.as_chunks_mut::<LANES>().0) {
+                // SAFETY: `lanes` has room for a vector.
+                unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
+            }
+        }
+    }
+
+    /// Dot products of what lies in the first vectors of a panel with eight rows, in up to 24 registers. `between` hears of every
+    /// dimension.
+    #[target_feature(enable = "avx512f,avx512vl,avx2")]
+    #[inline]
+    fn tile<const WIDE: usize>(
+        panel: &[f32],
+        rows: &[&[f32]; DOCS],
+        dim: usize,
+        between: impl Fn(usize),
+    ) -> [[__m512; WIDE]; DOCS] {
+        const { assert!(WIDE <= VECTORS, "a panel") };
         assert!(panel.len() == dim * PANEL && rows.iter().all(|row| row.len() == dim));
-        let mut sums = [[_mm512_setzero_ps(); VECTORS]; DOCS];
+        let mut sums = [[_mm512_setzero_ps(); WIDE]; DOCS];
         let rows: [*const f32; DOCS] = std::array::from_fn(|index| rows[index].as_ptr());
         let query = panel.as_ptr();
         let mut dimension = 0;
         while dimension + UNROLL <= dim {
+            between(dimension);
             for next in 0..UNROLL {
                 // SAFETY: the panel has dim × PANEL values and every row dim, as asserted.
                 unsafe { step(query, &rows, dimension + next, &mut sums) };
@@ -196,20 +277,20 @@ pub mod avx512 {
     /// `panel` holds more than `dimension` × PANEL + PANEL values, every row more than `dimension`.
     #[target_feature(enable = "avx512f,avx512vl,avx2")]
     #[inline]
-    unsafe fn step(
+    unsafe fn step<const WIDE: usize>(
         panel: *const f32,
         rows: &[*const f32; DOCS],
         dimension: usize,
-        sums: &mut [[__m512; VECTORS]; DOCS],
+        sums: &mut [[__m512; WIDE]; DOCS],
     ) {
         let query = panel.wrapping_add(dimension * PANEL);
-        for vector in 0..VECTORS {
+        for vector in 0..WIDE {
             // A hint that may pass the end of the panel; nothing is read.
             _mm_prefetch::<_MM_HINT_T0>(query.wrapping_add(AHEAD * PANEL + vector * LANES).cast());
         }
         // SAFETY: the caller promises that these values are there.
         unsafe {
-            let queries: [__m512; VECTORS] = std::array::from_fn(|vector| _mm512_loadu_ps(query.add(vector * LANES)));
+            let queries: [__m512; WIDE] = std::array::from_fn(|vector| _mm512_loadu_ps(query.add(vector * LANES)));
             for (sums, row) in sums.iter_mut().zip(rows) {
                 let doc = _mm512_set1_ps(*row.add(dimension));
                 for (sum, &values) in sums.iter_mut().zip(&queries) {

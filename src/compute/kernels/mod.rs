@@ -374,6 +374,27 @@ pub fn fused_survivors(
     false
 }
 
+/// Whether `level` has a kernel for [`products_of_rows`].
+pub fn multiplies_rows(level: Level) -> bool {
+    cfg!(target_arch = "x86_64") && level.min(Level::best()) == Level::Avx512
+}
+
+/// Dot products of up to eight `rows` with every vector that was packed: fused multiply-adds in the order of the dimensions. Only
+/// where [`multiplies_rows`] says so.
+///
+/// `next`: rows that are asked for meanwhile. `products`: overwritten, a row of as many as were packed for each of `rows`.
+pub fn products_of_rows(level: Level, packed: &PackedQueries, rows: &[&[f32]], next: &[&[f32]], products: &mut [f32]) {
+    assert!(multiplies_rows(level), "a kernel");
+    assert!((1..=fused::DOCS).contains(&rows.len()) && products.len() == rows.len() * packed.count());
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: `Level::best` found the features on this CPU.
+    unsafe {
+        fused::avx512::products(packed, rows, next, products);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (packed, rows, next, products);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,6 +480,25 @@ mod tests {
                     let bits = |found: &[Survivor]| found.iter().map(|s| (s.doc, s.query, s.key.to_bits())).collect::<Vec<_>>();
                     prop_assert_eq!(bits(&fast), bits(&naive));
                 }
+            }
+        }
+
+        #[test]
+        fn products_of_rows_are_those_of_the_twin(
+            rows in 1usize..=8, count in 1usize..150, dim in 1usize..70, next in 0usize..12, seed in any::<u32>(),
+        ) {
+            let value = |index: usize| ((index as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            let axes: Vec<f32> = (0..count * dim).map(value).collect();
+            let values: Vec<f32> = (0..rows * dim).map(|index| value(index + 991)).collect();
+            let mut packed = PackedQueries::default();
+            if seed % 2 == 0 { packed.pack_evenly(&axes, dim) } else { packed.pack(&axes, dim) };
+            let rows: Vec<&[f32]> = values.chunks_exact(dim).collect();
+            let next: Vec<&[f32]> = (0..next).map(|index| &values[..dim - index % dim]).collect();
+            let naive: Vec<u32> = fused::scalar_products(&packed, &rows).into_iter().map(f32::to_bits).collect();
+            for level in Level::available().filter(|&level| multiplies_rows(level)) {
+                let mut products = vec![7.0; rows.len() * count];
+                products_of_rows(level, &packed, &rows, &next, &mut products);
+                prop_assert_eq!(products.into_iter().map(f32::to_bits).collect::<Vec<_>>(), naive.clone());
             }
         }
 

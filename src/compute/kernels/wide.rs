@@ -44,18 +44,21 @@ pub fn dots_f64<'v>(
     right: impl Fn(usize) -> &'v [f32],
     mut found: impl FnMut(usize, f64),
 ) {
+    if count == 0 {
+        return;
+    }
     // Who is asked for is looked up once: the pair of an index lies at its last bits.
-    let (mut lefts, mut rights) = ([&[][..]; MOST_AHEAD], [&[][..]; MOST_AHEAD]);
+    let (mut lefts, mut rights) = ([left(0); MOST_AHEAD], [right(0); MOST_AHEAD]);
     for step in 0..count + ahead {
         if step < count {
             (lefts[step % MOST_AHEAD], rights[step % MOST_AHEAD]) = (left(step), right(step));
         }
         let Some(index) = step.checked_sub(ahead) else { continue };
         let (left, right) = (lefts[index % MOST_AHEAD], rights[index % MOST_AHEAD]);
-        let next = if step < count { step } else { index } % MOST_AHEAD;
-        let next = [lefts[next], rights[next]];
-        assert!(next.iter().all(|next| next.len() == left.len()), "vectors of one dim");
-        let next = next.map(|next| next.as_chunks::<16>().0);
+        // Past the end, whoever is found there.
+        let (next_left, next_right) = (lefts[step % MOST_AHEAD], rights[step % MOST_AHEAD]);
+        assert!(next_left.len() == left.len() && next_right.len() == left.len(), "vectors of one dim");
+        let next = [next_left.as_chunks::<16>().0, next_right.as_chunks::<16>().0];
         let product = sum(left, right, |block| next.iter().for_each(|lines| super::prefetch(&lines[block])));
         found(index, product);
     }

@@ -153,9 +153,9 @@ impl CodedAxes {
         let mut sums = [[0i32; PANEL]; GROUP];
         let panels = self.panels.chunks_exact(self.dim.div_ceil(WORD) * PANEL_WORD).zip(self.steps.chunks_exact(PANEL));
         for (number, (panel, steps)) in panels.enumerate() {
-            tile_sums(dot, panel, codes, next.next().unwrap_or_default(), &mut sums);
             let first = number * PANEL;
             let width = PANEL.min(self.count - first);
+            tile_sums(dot, panel, width, codes, next.next().unwrap_or_default(), &mut sums);
             let rows = turned.chunks_exact_mut(self.count);
             for ((sums, row), member) in sums.iter().zip(rows).zip(members) {
                 let values = &mut row[first..first + width];

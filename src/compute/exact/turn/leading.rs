@@ -23,8 +23,6 @@ const SPREAD: f64 = 1.5;
 const SPREAD_ROWS: usize = 128;
 /// What is added to all eigenvalues alike, as a share of their mean; eigenvectors stay.
 const RIDGE: f32 = 1e-5;
-/// Dimensions that are spread together: a line of the caches.
-const PLACES: usize = 16;
 
 /// Nearly orthonormal, the one with the largest share of the squares first.
 #[derive(Debug)]
@@ -93,7 +91,7 @@ impl Leading {
 
     /// The first `count` axes. `None` where they are far from orthonormal.
     pub fn first(&self, count: usize) -> Option<Turn> {
-        Axes::new(self.spread(count), self.dim).map(|axes| Turn::Leading { axes: Arc::new(axes) })
+        Axes::new(self.spread(count), self.dim).map(|axes| Turn::Leading { axes: Arc::new(axes.packed()) })
     }
 
     /// The first `count` axes as codes. `None` where they are far from orthonormal.
@@ -103,29 +101,9 @@ impl Leading {
 
     /// The first `count` axes, spread among themselves.
     fn spread(&self, count: usize) -> Vec<f32> {
-        let dim = self.dim;
-        let count = count.min(self.count());
-        let axes = || self.matrix.chunks_exact(dim).take(count);
-        let parts = (0..dim).into_par_iter().step_by(PLACES).map(|first| {
-            let places = first..(first + PLACES).min(dim);
-            let mut coordinates = vec![0.0; count];
-            let mut part = vec![0.0; count * places.len()];
-            for (place, index) in places.clone().zip(0..) {
-                coordinates.iter_mut().zip(axes()).for_each(|(to, axis)| *to = axis[place]);
-                spread(&mut coordinates);
-                let column = part.iter_mut().skip(index).step_by(places.len());
-                column.zip(&coordinates).for_each(|(to, from)| *to = *from);
-            }
-            part
-        });
-        let parts: Vec<Vec<f32>> = parts.collect();
-        let rows = |axis: usize| {
-            parts
-                .iter()
-                .map(move |part| (part.len() / count, part))
-                .map(move |(width, part)| &part[axis * width..(axis + 1) * width])
-        };
-        (0..count).flat_map(rows).flatten().copied().collect()
+        let mut axes = self.matrix[..count.min(self.count()) * self.dim].to_vec();
+        spread(&mut axes, self.dim);
+        axes
     }
 }
 

@@ -36,7 +36,7 @@ pub fn avx512_vnni(panel: &[u8], next: &[u8], queries: QueryCodes<'_>, hits: &mu
     let last = groups.len().saturating_sub(1);
     for (group, (codes, thresholds)) in groups.zip(queries.thresholds.as_chunks::<GROUP>().0).enumerate() {
         prefetch(next.next());
-        let sums = tile(panel, codes, 1, GROUP, |word| {
+        let sums = tile::<WIDE>(panel, codes, 1, GROUP, |word| {
             // A hint that may pass the end; nothing is read.
             _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add((word + AHEAD) * GROUP_WORD));
         });
@@ -82,21 +82,29 @@ fn list_hits(mut found: u64, sums: &[[i32; PANEL]], thresholds: &[i32], first: u
     }
 }
 
-/// Sums of a panel with eight vectors, in 24 registers. Word `w` of vector `v` is the one at `v · apart + w · step` of `codes`;
+/// Sums of the first vectors of a panel with eight others, in up to 24 registers. Word `w` of vector `v` is the one at `v · apart + w · step` of `codes`;
 /// `between` hears of every word.
 #[target_feature(enable = "avx512f,avx512vnni")]
 #[inline]
-fn tile(panel: &[u8], codes: &[i8], apart: usize, step: usize, between: impl Fn(usize)) -> [[__m512i; WIDE]; GROUP] {
+fn tile<const VECTORS: usize>(
+    panel: &[u8],
+    codes: &[i8],
+    apart: usize,
+    step: usize,
+    between: impl Fn(usize),
+) -> [[__m512i; VECTORS]; GROUP] {
+    const { assert!(VECTORS <= WIDE, "a panel") };
     let words = panel.len() / PANEL_WORD;
     assert!(words == 0 || (words - 1) * step + (GROUP - 1) * apart < codes.len() / WORD);
-    let mut sums = [[_mm512_setzero_si512(); WIDE]; GROUP];
+    let mut sums = [[_mm512_setzero_si512(); VECTORS]; GROUP];
     for word in 0..words {
         between(word);
         // SAFETY: `word` is a word of the panel and of every vector, as asserted.
         unsafe {
             let docs = panel.as_ptr().add(word * PANEL_WORD);
             let query = codes.as_ptr().cast::<i32>().add(word * step);
-            let docs: [__m512i; WIDE] = std::array::from_fn(|vector| _mm512_loadu_si512(docs.add(vector * 64).cast()));
+            let docs: [__m512i; VECTORS] =
+                std::array::from_fn(|vector| _mm512_loadu_si512(docs.add(vector * 64).cast()));
             for (index, sums) in sums.iter_mut().enumerate() {
                 let code = _mm512_set1_epi32(query.add(index * apart).read_unaligned());
                 for (sum, &docs) in sums.iter_mut().zip(&docs) {
@@ -109,19 +117,31 @@ fn tile(panel: &[u8], codes: &[i8], apart: usize, step: usize, between: impl Fn(
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub fn tile_sums_avx512_vnni(panel: &[u8], rows: &[i8], next: &[&[f32]], sums: &mut [[i32; PANEL]; GROUP]) {
+pub fn tile_sums_avx512_vnni(
+    panel: &[u8],
+    wanted: usize,
+    rows: &[i8],
+    next: &[&[f32]],
+    sums: &mut [[i32; PANEL]; GROUP],
+) {
     // Lines of the vectors to come, one of each every four words: they have as many values as there are bytes in a row.
     let between = |word: usize| {
         if word.is_multiple_of(4) {
             next.iter().filter_map(|vector| vector.as_chunks::<16>().0.get(word / 4)).for_each(prefetch_far);
         }
     };
-    store(&tile(panel, rows, rows.len() / GROUP / WORD, 1, between), sums);
+    let apart = rows.len() / GROUP / WORD;
+    // No vector of a panel that is not filled is added up in vain.
+    match wanted.div_ceil(16) {
+        1 => store(&tile::<1>(panel, rows, apart, 1, between), sums),
+        2 => store(&tile::<2>(panel, rows, apart, 1, between), sums),
+        _ => store(&tile::<WIDE>(panel, rows, apart, 1, between), sums),
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
 #[inline]
-fn store(wide: &[[__m512i; WIDE]; GROUP], sums: &mut [[i32; PANEL]; GROUP]) {
+fn store<const VECTORS: usize>(wide: &[[__m512i; VECTORS]; GROUP], sums: &mut [[i32; PANEL]; GROUP]) {
     for (wide, sums) in wide.iter().zip(sums) {
         for (&values, lanes) in wide.iter().zip(sums.as_chunks_mut::<16>().0) {
             // SAFETY: `lanes` has room for a vector.
