@@ -96,6 +96,7 @@ fn ways(docs: usize) -> Vec<(&'static str, EngineSize, usize, Level)> {
         ("int8 whole", size(Filter::Int8(Shape::Whole), true, docs), 2, best),
         ("int8 compact in blocks", size(Filter::Int8(Shape::Compact), false, docs / 3 + 1), 2, best),
         ("int8 prefix", size(Filter::Int8(Shape::Prefix), true, docs), 2, best),
+        ("int8 prefix, lower CPU", size(Filter::Int8(Shape::Prefix), true, docs), 1, Level::Avx2.min(best)),
         ("half of the axes, coded", size(Filter::Int8(Shape::Coded), true, docs), 2, best),
         ("half of the axes, coded, in blocks", size(Filter::Int8(Shape::Coded), false, docs / 2 + 1), 1, best),
         ("half of the axes, coded, lower CPU", size(Filter::Int8(Shape::Coded), true, docs), 1, Level::Avx2.min(best)),

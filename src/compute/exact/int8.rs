@@ -30,7 +30,7 @@ use super::turn::{Axes, CodedAxes, Member, Turn};
 use crate::compute::error::{Error, Result};
 use crate::compute::figures::count;
 use crate::compute::kernels::int8::{BIAS, CODE_MAX, Dot, GROUP, Hit, PANEL, PANEL_WORD, WORD, biased};
-use crate::compute::kernels::{self, Level, PanelBounds};
+use crate::compute::kernels::{self, Level, PanelBounds, fused};
 use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
 
@@ -363,6 +363,7 @@ impl SubBlock {
 
     /// Turns the rows while the next ones are on their way.
     fn read_led(&mut self, file: &VectorFile, coding: &Coding, axes: &Axes) {
+        const { assert!(GROUP <= fused::DOCS, "a group is turned at once") };
         let mut turned = std::mem::take(&mut self.turned);
         turned.resize(self.rows.len() * axes.count(), 0.0);
         let mut changed = std::mem::take(&mut self.values);

@@ -175,9 +175,9 @@ impl<'a> ManhattanEngine<'a> {
         let mut coding = Coding::of(docs, num_docs, level);
         coding.slack = coding.origins.iter().map(|origin| origin.abs()).fold(255.0 * coding.step, f64::max);
         let doc_bytes = (dim.next_multiple_of(WORD) + 8) as u64;
-        let query_bytes = (Nearest::capacity_for(top_k) * (Nearest::ENTRY_BYTES + PAIR_BYTES)
-            + dim.next_multiple_of(WORD)
-            + 64) as u64;
+        let capacity = Nearest::capacity_for(top_k);
+        let query_bytes =
+            (Nearest::bytes(top_k, capacity) + capacity * PAIR_BYTES + dim.next_multiple_of(WORD) + 64) as u64;
         let all = num_docs as u64 * doc_bytes;
         let is_kept = all <= budget / 4 * 3;
         let block_docs = if is_kept { num_docs } else { (budget / 2 / doc_bytes).max(PANEL as u64) as usize };

@@ -96,8 +96,10 @@ impl Nearest {
         top_k.saturating_mul(3).max(top_k.saturating_add(1024))
     }
 
-    /// Bytes of an entry, and of the scored doc that may be made of it.
-    pub const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<u128>();
+    /// Bytes of the lists at most: entries, and scored docs that all of them became, beside the nearest before.
+    pub fn bytes(top_k: usize, capacity: usize) -> usize {
+        capacity * size_of::<Entry>() + (top_k + capacity) * size_of::<u128>()
+    }
 
     /// `capacity`: as [`Self::capacity_for`].
     pub fn new(top_k: usize, capacity: usize) -> Self {
@@ -216,7 +218,7 @@ impl Nearest {
 
     /// Takes the scores of the first `count` entries. What k scored docs reach is a floor.
     fn were_scored(&mut self, count: usize, scores: &mut impl Iterator<Item = f64>, scorer: &impl Scorer) {
-        self.scored.reserve(count);
+        self.scored.reserve_exact(count);
         let metric = scorer.metric();
         let scored = self.entries.drain(..count).zip(scores);
         self.scored.extend(scored.map(|(entry, score)| metric.place(score, entry.doc)));

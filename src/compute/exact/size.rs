@@ -166,8 +166,8 @@ impl EngineSize {
         let block_docs = if docs_kept { num_docs } else { ((docs / doc_bytes * 20 / 21) as usize).clamp(1, num_docs) };
         let capacity = Self::capacity(docs_kept, top_k);
         let needs = |pass: usize| {
-            let entries = (capacity * Nearest::ENTRY_BYTES) as u64;
-            let query = 2 * dim as u64 * 4 + dim as u64 + QUERY_BYTES + entries;
+            let lists = Nearest::bytes(top_k, capacity) as u64;
+            let query = 2 * dim as u64 * 4 + dim as u64 + QUERY_BYTES + lists;
             let tile = coded_tile_queries(dim, pass).min(pass);
             let together = scoring_bytes(pass, tile, capacity);
             let scanning = docs + working + together + pass as u64 * query + results_bytes(pass as u64, top_k as u64);

@@ -454,7 +454,7 @@ fn leading_of(
     let paying = costs.into_iter().filter(|(price, ..)| shape == Shape::Prefix || *price < most_paid);
     // The next best where axes are refused.
     let mut turns = paying.map(|(_, way, kept)| match way {
-        Way::Float32 => all.first(kept),
+        Way::Float32 => all.first(kept, asked.level),
         Way::Coded => all.first_coded(kept, asked.level, asked.dot()),
     });
     Ok(turns.find_map(|turn| turn))

@@ -80,9 +80,11 @@ impl Axes {
         (defect < 0.01).then(|| Self { dim, count, matrix, defect, packed: PackedQueries::default() })
     }
 
-    /// Ready for [`Self::turn_docs`].
-    fn packed(mut self) -> Self {
-        self.packed.pack_evenly(&self.matrix, self.dim);
+    /// Ready for [`Self::turn_docs`], where there is a kernel for it.
+    fn packed(mut self, level: Level) -> Self {
+        if kernels::multiplies_rows(level) {
+            self.packed.pack_evenly(&self.matrix, self.dim);
+        }
         self
     }
 

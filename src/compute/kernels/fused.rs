@@ -12,13 +12,13 @@ pub const PANEL: usize = 48;
 /// Docs in a tile.
 pub const DOCS: usize = 8;
 
-/// Queries packed for [`super::fused_survivors`].
+/// Queries packed for [`super::fused_survivors`], or what rows are multiplied with by [`super::products_of_rows`].
 #[derive(Debug, Clone, Default)]
 pub struct PackedQueries {
     dim: usize,
     count: usize,
-    /// Of a panel: 48, or fewer where panels are filled evenly.
-    lanes: usize,
+    /// Where the queries of each panel begin, and the end of the last one's.
+    starts: Vec<usize>,
     /// Panel by panel, dim × 48; what is left of a panel is filled up with zeros.
     values: Vec<f32>,
 }
@@ -26,23 +26,30 @@ pub struct PackedQueries {
 impl PackedQueries {
     /// Packs `queries`, row-major, query_count × `dim`, reusing memory.
     pub fn pack(&mut self, queries: &[f32], dim: usize) {
-        self.pack_by(PANEL, queries, dim);
+        self.pack_by((0..).step_by(PANEL), queries, dim);
     }
 
-    /// The same, with as many in each panel, in whole vectors of registers: a panel with a single one is slow.
+    /// The same, with as many whole vectors of registers in each panel as in the others, or one more: a panel with a single one is
+    /// slow.
     pub fn pack_evenly(&mut self, queries: &[f32], dim: usize) {
-        let count = queries.len() / dim;
-        let even = count.div_ceil(count.div_ceil(PANEL).max(1));
-        self.pack_by(even.next_multiple_of(16).max(16), queries, dim);
+        const LANES: usize = 16;
+        let vectors = (queries.len() / dim).div_ceil(LANES);
+        let panels = vectors.div_ceil(PANEL / LANES).max(1);
+        self.pack_by((0..).map(|panel| panel * vectors / panels * LANES), queries, dim);
     }
 
-    fn pack_by(&mut self, lanes: usize, queries: &[f32], dim: usize) {
+    /// `starts`: where the queries of each panel begin, at most 48 apart.
+    fn pack_by(&mut self, starts: impl Iterator<Item = usize>, queries: &[f32], dim: usize) {
         self.dim = dim;
         self.count = queries.len() / dim;
-        self.lanes = lanes;
+        self.starts.clear();
+        self.starts.extend(starts.take_while(|&start| start < self.count));
+        let panels = self.starts.len();
+        self.starts.push(self.count);
         self.values.clear();
-        self.values.resize(self.count.div_ceil(lanes) * PANEL * dim, 0.0);
-        for (panel, rows) in self.values.chunks_exact_mut(PANEL * dim).zip(queries.chunks(lanes * dim)) {
+        self.values.resize(panels * PANEL * dim, 0.0);
+        for (panel, lanes) in self.values.chunks_exact_mut(PANEL * dim).zip(self.starts.windows(2)) {
+            let rows = &queries[lanes[0] * dim..lanes[1] * dim];
             for (lane, row) in rows.chunks_exact(dim).enumerate() {
                 for (dimension, &value) in row.iter().enumerate() {
                     panel[dimension * PANEL + lane] = value;
@@ -61,7 +68,7 @@ impl PackedQueries {
 
     /// Which of them lie in panel `index`.
     fn lanes(&self, index: usize) -> Range<usize> {
-        index * self.lanes..((index + 1) * self.lanes).min(self.count)
+        self.starts[index]..self.starts[index + 1]
     }
 
     /// Appends the queries dimension by dimension, without the filling: dim × query_count.
@@ -122,7 +129,8 @@ pub fn scalar(queries: &PackedQueries, docs: &[f32], filter: TileFilter<'_>, sur
 pub fn scalar_products(packed: &PackedQueries, rows: &[&[f32]]) -> Vec<f32> {
     let panels: Vec<&[f32]> = packed.panels().collect();
     let dot = |index: usize, row: &[f32]| {
-        let (panel, lane) = (panels[index / packed.lanes], index % packed.lanes);
+        let number = packed.starts.partition_point(|&start| start <= index) - 1;
+        let (panel, lane) = (panels[number], index - packed.starts[number]);
         panel.iter().skip(lane).step_by(PANEL).zip(row).fold(0.0f32, |sum, (a, b)| a.mul_add(*b, sum))
     };
     rows.iter().flat_map(|row| (0..packed.count).map(|index| dot(index, row))).collect()
@@ -241,7 +249,7 @@ pub mod avx512 {
     }
 
     /// Dot products of what lies in the first vectors of a panel with eight rows, in up to 24 registers. `between` hears of every
-    /// dimension.
+    /// fourth dimension, as long as there are four.
     #[target_feature(enable = "avx512f,avx512vl,avx2")]
     #[inline]
     fn tile<const WIDE: usize>(
@@ -250,7 +258,7 @@ pub mod avx512 {
         dim: usize,
         between: impl Fn(usize),
     ) -> [[__m512; WIDE]; DOCS] {
-        const { assert!(WIDE <= VECTORS, "a panel") };
+        const { assert!(WIDE <= VECTORS && LANES.is_multiple_of(UNROLL), "a panel, and whole turns between lines") };
         assert!(panel.len() == dim * PANEL && rows.iter().all(|row| row.len() == dim));
         let mut sums = [[_mm512_setzero_ps(); WIDE]; DOCS];
         let rows: [*const f32; DOCS] = std::array::from_fn(|index| rows[index].as_ptr());

@@ -201,6 +201,7 @@ pub fn tile_sums(
     next: &[&[f32]],
     sums: &mut [[i32; PANEL]; GROUP],
 ) {
+    assert!(wanted <= PANEL);
     let words = panel.len() / PANEL_WORD;
     assert!(panel.len() == words * PANEL_WORD && rows.len() == words * GROUP_WORD && words <= 16_384);
     #[cfg(target_arch = "x86_64")]
@@ -214,7 +215,7 @@ pub fn tile_sums(
     #[cfg(target_arch = "x86_64")]
     match dot {
         // SAFETY: as above.
-        Dot::AvxVnni if dot.is_here() => return unsafe { x86::tile_sums_avx_vnni(panel, rows, sums) },
+        Dot::AvxVnni if dot.is_here() => return unsafe { x86::tile_sums_avx_vnni(panel, wanted, rows, sums) },
         // SAFETY: as above.
         Dot::Avx2 if dot.is_here() => return unsafe { x86::tile_sums_avx2(panel, rows, sums) },
         _ => {}

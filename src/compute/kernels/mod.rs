@@ -437,6 +437,20 @@ mod tests {
         }
 
         #[test]
+        fn dots_of_many_pairs_are_those_of_each(dim in prop_oneof![0usize..40, 380usize..400, 1000usize..3000], count in 0usize..60, seed in any::<u32>()) {
+            let value = |index: usize| ((index as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            let vectors: Vec<Vec<f32>> = (0..7).map(|vector| (0..dim).map(|place| value(vector * dim + place)).collect()).collect();
+            // No two pairs that follow each other are the same.
+            let [left, right] = [3, 5].map(|step| { let vectors = &vectors; move |index: usize| vectors[index * step % 7].as_slice() });
+            let twins: Vec<(usize, u64)> = (0..count).map(|index| (index, scalar::dot_f64(left(index), right(index)).to_bits())).collect();
+            for level in Level::available() {
+                let mut found = Vec::new();
+                dots_f64(level, count, left, right, |index, dot| found.push((index, dot.to_bits())));
+                prop_assert_eq!(&found, &twins);
+            }
+        }
+
+        #[test]
         fn survivors_are_those_of_a_naive_loop(
             docs in 0usize..40, queries in 1usize..70, seed in any::<u32>(), threshold in -1.0f32..1.0,
         ) {

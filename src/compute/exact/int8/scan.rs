@@ -274,12 +274,16 @@ impl Pass<'_> {
         for (query, &member) in self.members.iter().enumerate() {
             queries.limits[query] = f64::from(nearest[member].limit());
         }
-        let (mut next_guess, mut docs_seen, mut docs_told) = (1, 0, 0);
+        // The last at nine tenths of the way, each of the others at half of the way of the next.
+        let halves = std::iter::successors(Some(self.docs.order.len() * 9 / 10), |&panels| Some(panels / 2));
+        let mut guesses: Vec<usize> =
+            if self.guess_for.is_some() { halves.take_while(|&panels| panels > 0).collect() } else { Vec::new() };
+        let (mut docs_seen, mut docs_told) = (0, 0);
         for (seen, &panel) in self.docs.order.iter().enumerate() {
             let panel = panel as usize;
             let slots = &self.docs.slots[panel * PANEL..(panel + 1) * PANEL];
-            if self.guess_for.is_some() && seen == next_guess {
-                next_guess = next_guess * 2 + 1;
+            if guesses.last() == Some(&seen) {
+                guesses.pop();
                 self.guess(docs_seen, queries, nearest, scorer);
             }
             docs_seen += slots.iter().filter(|slot| slot.doc != NOBODY).count();
@@ -533,13 +537,19 @@ mod tests {
         let (all, left_out) = Leading::of(&docs, dim, 16, 0.5, Level::detected()).expect("axes");
         assert!(left_out < 0.01);
         let coded = all.first_coded(8, Level::detected(), Dot::within(Level::detected()));
-        let turns = [all.first(8).expect("leading axes"), coded.expect("codes of leading axes")];
+        let turns = [all.first(8, Level::detected()).expect("leading axes"), coded.expect("codes of leading axes")];
         let mut query: Vec<f32> = (0..dim).map(|place| if place < 8 { value() / 3.0 } else { 0.0 }).collect();
         query[60] = 1.0;
-        for turn in turns {
-            assert_eq!(nearest(&file, &query, turn.clone(), 1.0), 40, "{}", turn.name());
-            let message = format!("a tighter bound loses it, and this test sees it: {}", turn.name());
-            assert_ne!(nearest(&file, &query, turn, 0.3), 40, "{message}");
+        // The same docs around a centre far away.
+        let far: Vec<f32> = docs.iter().map(|value| value + 8.0).collect();
+        let (_folder, far) = file_of(&far, dim);
+        let centre = Arc::new(Centre::new(vec![8.0; dim], None, Metric::Dot, Level::detected()));
+        for (turn, (centre, file)) in
+            turns.iter().flat_map(|turn| [(turn, (None, &file)), (turn, (Some(centre.clone()), &far))])
+        {
+            let nearest = |trust: f64| nearest_without(centre.clone(), file, &query, turn.clone(), trust);
+            assert_eq!(nearest(1.0), 40, "{}", turn.name());
+            assert_ne!(nearest(0.3), 40, "a tighter bound loses it, and this test sees it: {}", turn.name());
         }
     }
 }

@@ -90,8 +90,8 @@ impl Leading {
     }
 
     /// The first `count` axes. `None` where they are far from orthonormal.
-    pub fn first(&self, count: usize) -> Option<Turn> {
-        Axes::new(self.spread(count), self.dim).map(|axes| Turn::Leading { axes: Arc::new(axes.packed()) })
+    pub fn first(&self, count: usize, level: Level) -> Option<Turn> {
+        Axes::new(self.spread(count), self.dim).map(|axes| Turn::Leading { axes: Arc::new(axes.packed(level)) })
     }
 
     /// The first `count` axes as codes. `None` where they are far from orthonormal.
@@ -164,6 +164,6 @@ mod tests {
         let first: f64 = turned.chunks_exact(axes.count()).map(|row| squares(&row[..21])).sum();
         assert!((first / squares(&sample) - 1.0).abs() < 1e-4, "the first axes hold everything");
         assert!(axes.first_coded(32, Level::detected(), Dot::within(Level::detected())).is_some());
-        assert!(axes.first(32).is_some());
+        assert!(axes.first(32, Level::detected()).is_some());
     }
 }

@@ -6,6 +6,7 @@ use std::arch::x86_64::{
     _mm512_cmpgt_epi32_mask, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_max_epi32, _mm512_reduce_add_epi32,
     _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
 };
+use std::mem::MaybeUninit;
 
 use super::super::prefetch_far;
 use super::{BIAS, GROUP, GROUP_WORD, Hit, PANEL, PANEL_WORD, QueryCodes, WORD};
@@ -30,7 +31,7 @@ fn prefetch(part: Option<&[u8]>) {
 pub fn avx512_vnni(panel: &[u8], next: &[u8], queries: QueryCodes<'_>, hits: &mut Vec<Hit>) {
     let groups = queries.codes.chunks_exact(queries.stride * GROUP_WORD);
     let mut next = share_of(next, groups.len());
-    let mut stored = [[[0i32; PANEL]; GROUP]; TOGETHER];
+    let mut stored = [const { MaybeUninit::<[[__m512i; WIDE]; GROUP]>::uninit() }; TOGETHER];
     // A bit for each query that has a hit.
     let mut found = 0u64;
     let last = groups.len().saturating_sub(1);
@@ -49,10 +50,13 @@ pub fn avx512_vnni(panel: &[u8], next: &[u8], queries: QueryCodes<'_>, hits: &mu
         });
         let place = group % TOGETHER;
         found |= above.iter().fold(0, |all, one| all | one) << (place * GROUP);
-        store(&sums, &mut stored[place]);
+        stored[place].write(sums);
         if place + 1 == TOGETHER || group == last {
             let first = (group - place) * GROUP;
-            list_hits(found, stored.as_flattened(), &queries.thresholds[first..], first, hits);
+            // SAFETY: the sums of all groups up to this one were written there, and the vectors of a query are as many lanes.
+            let sums =
+                unsafe { std::slice::from_raw_parts(stored.as_ptr().cast::<[i32; PANEL]>(), (place + 1) * GROUP) };
+            list_hits(found, sums, &queries.thresholds[first..], first, hits);
             found = 0;
         }
     }
@@ -215,10 +219,10 @@ fn narrow_tile(panel: &[u8], codes: &[i8], part: usize, apart: usize, step: usiz
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
-pub fn tile_sums_avx_vnni(panel: &[u8], rows: &[i8], sums: &mut [[i32; PANEL]; GROUP]) {
+pub fn tile_sums_avx_vnni(panel: &[u8], wanted: usize, rows: &[i8], sums: &mut [[i32; PANEL]; GROUP]) {
     let row = rows.len() / GROUP / WORD;
     for (half, sums) in sums.as_chunks_mut::<HALF>().0.iter_mut().enumerate() {
-        for part in 0..PANEL / (NARROW * 8) {
+        for part in 0..wanted.div_ceil(NARROW * 8) {
             let tile = narrow_tile(panel, &rows[half * HALF * row * WORD..], part, row, 1);
             for (narrow, sums) in tile.iter().zip(&mut *sums) {
                 let lanes = sums[part * NARROW * 8..].as_chunks_mut::<8>().0;
