@@ -71,9 +71,11 @@ pub fn tell(plan: &ScorePlan) {
             per_query(report.scan.scored),
         );
         let scanning = report.scanning_secs;
-        let for_room = match report.scan.for_room {
-            0 => String::new(),
-            scored => format!(" and scoring {} docs per query to make room", per_query(scored)),
+        // A few of them among many queries take no time that is worth a word.
+        let made_room = report.scan.for_room >= report.queries;
+        let for_room = match made_room {
+            false => String::new(),
+            true => format!(" and scoring {} docs per query to make room", per_query(report.scan.for_room)),
         };
         tell!(
             "of that {} scanning codes{for_room}, {} scoring survivors",
@@ -82,9 +84,9 @@ pub fn tell(plan: &ScorePlan) {
         );
         if let Some(peak) = int8_peak(dot) {
             let share = products / scanning / peak;
-            let rest = match (share < NEAR_PEAK, report.scan.for_room > 0, report.scanned_dim < FEW_DIMENSIONS) {
-                (true, true, _) => "; making room takes the rest",
-                (true, false, true) => "; comparing sums of so few dimensions takes the rest",
+            let rest = match (share < NEAR_PEAK, made_room, report.scanned_dim < FEW_DIMENSIONS) {
+                (true, true, _) => "; the rest goes into making room above all",
+                (true, false, true) => "; of so few dimensions, much of the time goes into comparing sums",
                 _ => "",
             };
             tell!(
