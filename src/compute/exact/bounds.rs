@@ -10,8 +10,8 @@
 
 use crate::compute::metric::Metric;
 
-const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
-const UNIT_F64: f64 = f64::EPSILON / 2.0;
+pub(super) const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
+pub(super) const UNIT_F64: f64 = f64::EPSILON / 2.0;
 /// Twice the smallest positive float32.
 const UNDERFLOW_F32: f64 = 2.8e-45;
 /// Sums stay clear of overflow below this; above it nothing is known of a float32 score.

@@ -5,10 +5,10 @@
 //! q·d = (q − c)·y + c·y + q·m, and that of euclidean, with c = m, q·d − ‖d‖²/2 = (q − m)·y − ‖y‖²/2 + q·m − ‖m‖²/2. What depends on
 //! the query alone is its *shift*, which keys are kept without, so that float32 tells them apart; what on the doc alone the doc's offset, with the sign of [`super::bounds`].
 
+use super::bounds::UNIT_F32;
 use crate::compute::kernels::{self, Level};
 use crate::compute::metric::Metric;
 
-const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
 /// Docs by which a mean is judged, and how much shorter docs must be without it.
 const MEAN_DOCS: usize = 512;
 const GAIN: f64 = 0.85;

@@ -24,6 +24,7 @@ pub use scan::{ScanCounts, Tile};
 use memmap2::MmapMut;
 use rayon::prelude::*;
 
+use super::bounds::UNIT_F32;
 use super::centre::Centre;
 use super::scatter;
 use super::turn::{Axes, CodedAxes, Member, Turn};
@@ -34,7 +35,6 @@ use crate::compute::kernels::{self, Level, PanelBounds, fused};
 use crate::compute::metric::Metric;
 use crate::compute::vectors::VectorFile;
 
-const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
 /// Values beyond this are not coded, so that squares and their sums stay within float32.
 pub const LARGEST_CODED: f32 = 1e15;
 /// What a residual's squares may lose by underflow is at most this for each root of a dimension.
@@ -148,6 +148,16 @@ impl Coding {
         if let Some(centre) = &self.centre {
             centre.take_off(&mut values[first..]);
         }
+    }
+
+    /// A doc of this norm as it is coded: appended to `changed` where that is not as it is.
+    fn values_of<'v>(&self, row: &'v [f32], norm: f64, changed: &'v mut Vec<f32>) -> &'v [f32] {
+        if !self.changes_docs() {
+            return row;
+        }
+        let first = changed.len();
+        self.append(row, norm, changed);
+        &changed[first..]
     }
 
     /// What rounding changed of a doc of this length once the centre was off; see [`Centre::rounding`].
@@ -375,13 +385,7 @@ impl SubBlock {
                 let row = vector(index);
                 let norm = kernels::dot_f64(coding.level, row, row).sqrt();
                 self.offsets.push(coding.offset(row, norm));
-                let values = if coding.changes_docs() {
-                    let start = changed.len();
-                    coding.append(row, norm, &mut changed);
-                    &changed[start..]
-                } else {
-                    row
-                };
+                let values = coding.values_of(row, norm, &mut changed);
                 self.lengths.push(coding.length(norm, values));
             }
             // Past the end, the last one again.
@@ -420,13 +424,8 @@ impl SubBlock {
             {
                 let norm = kernels::dot_f64(coding.level, row, row).sqrt();
                 self.offsets.push(coding.offset(row, norm));
-                let values = if coding.changes_docs() {
-                    self.values.clear();
-                    coding.append(row, norm, &mut self.values);
-                    &self.values
-                } else {
-                    row
-                };
+                self.values.clear();
+                let values = coding.values_of(row, norm, &mut self.values);
                 let largest = kernels::largest_abs(coding.level, values);
                 let (step, factor) = step_of(largest);
                 let squares = kernels::quantise(coding.level, values, factor, step, &mut codes[..dim]);

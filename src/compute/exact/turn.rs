@@ -18,10 +18,9 @@ use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 pub use coded::{CodedAxes, Member};
 pub use leading::Leading;
 
+use super::bounds::UNIT_F32;
 use crate::compute::kernels::fused::PackedQueries;
 use crate::compute::kernels::{self, Level};
-
-const UNIT_F32: f64 = 1.0 / (1u64 << 24) as f64;
 
 /// What is added to all eigenvalues alike, as a share of their mean; eigenvectors stay.
 const RIDGE: f64 = 1e-12;

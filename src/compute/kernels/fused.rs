@@ -9,6 +9,8 @@ use std::ops::Range;
 
 /// Queries in a panel.
 pub const PANEL: usize = 48;
+/// Queries in a vector of registers.
+const LANES: usize = 16;
 /// Docs in a tile.
 pub const DOCS: usize = 8;
 
@@ -16,7 +18,6 @@ pub const DOCS: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub struct PackedQueries {
     dim: usize,
-    count: usize,
     /// Where the queries of each panel begin, and the end of the last one's.
     starts: Vec<usize>,
     /// Panel by panel, dim × 48; what is left of a panel is filled up with zeros.
@@ -32,7 +33,6 @@ impl PackedQueries {
     /// The same, with as many whole vectors of registers in each panel as in the others, or one more: a panel with a single one is
     /// slow.
     pub fn pack_evenly(&mut self, queries: &[f32], dim: usize) {
-        const LANES: usize = 16;
         let vectors = (queries.len() / dim).div_ceil(LANES);
         let panels = vectors.div_ceil(PANEL / LANES).max(1);
         self.pack_by((0..).map(|panel| panel * vectors / panels * LANES), queries, dim);
@@ -41,11 +41,11 @@ impl PackedQueries {
     /// `starts`: where the queries of each panel begin, at most 48 apart.
     fn pack_by(&mut self, starts: impl Iterator<Item = usize>, queries: &[f32], dim: usize) {
         self.dim = dim;
-        self.count = queries.len() / dim;
+        let count = queries.len() / dim;
         self.starts.clear();
-        self.starts.extend(starts.take_while(|&start| start < self.count));
+        self.starts.extend(starts.take_while(|&start| start < count));
         let panels = self.starts.len();
-        self.starts.push(self.count);
+        self.starts.push(count);
         self.values.clear();
         self.values.resize(panels * PANEL * dim, 0.0);
         for (panel, lanes) in self.values.chunks_exact_mut(PANEL * dim).zip(self.starts.windows(2)) {
@@ -59,7 +59,7 @@ impl PackedQueries {
     }
 
     pub fn count(&self) -> usize {
-        self.count
+        self.starts.last().copied().unwrap_or_default()
     }
 
     pub fn dim(&self) -> usize {
@@ -133,7 +133,7 @@ pub fn scalar_products(packed: &PackedQueries, rows: &[&[f32]]) -> Vec<f32> {
         let (panel, lane) = (panels[number], index - packed.starts[number]);
         panel.iter().skip(lane).step_by(PANEL).zip(row).fold(0.0f32, |sum, (a, b)| a.mul_add(*b, sum))
     };
-    rows.iter().flat_map(|row| (0..packed.count).map(|index| dot(index, row))).collect()
+    rows.iter().flat_map(|row| (0..packed.count()).map(|index| dot(index, row))).collect()
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -143,9 +143,8 @@ pub mod avx512 {
         _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
     };
 
-    use super::{DOCS, PANEL, PackedQueries, Survivor, TileFilter};
+    use super::{DOCS, LANES, PANEL, PackedQueries, Survivor, TileFilter};
 
-    const LANES: usize = 16;
     const VECTORS: usize = PANEL / LANES;
     /// Dimensions by which the queries of a panel are brought from the second-level cache ahead of use.
     const AHEAD: usize = 8;

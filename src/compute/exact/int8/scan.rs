@@ -1,5 +1,6 @@
 //! The scan: tiles of coded queries against panels of coded docs.
 
+use super::super::bounds::UNIT_F64;
 use super::super::nearest::{Nearest, Scorer};
 use super::super::topk::Candidate;
 use super::{CodedDocs, Coding, LARGEST_CODED, NOBODY, step_of};
@@ -9,7 +10,6 @@ use crate::compute::kernels::{self, QueryBounds};
 use crate::compute::metric::Metric;
 use crate::job::Monitor;
 
-const UNIT_F64: f64 = f64::EPSILON / 2.0;
 /// Queries that are turned at a time.
 const TOGETHER: usize = 64;
 

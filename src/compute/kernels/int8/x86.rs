@@ -86,8 +86,8 @@ fn list_hits(mut found: u64, sums: &[[i32; PANEL]], thresholds: &[i32], first: u
     }
 }
 
-/// Sums of the first vectors of a panel with eight others, in up to 24 registers. Word `w` of vector `v` is the one at `v · apart + w · step` of `codes`;
-/// `between` hears of every word.
+/// Sums of the first vectors of a panel with eight others, in up to 24 registers. Word `w` of vector `v` is the one at
+/// `v · apart + w · step` of `codes`; `between` hears of every word.
 #[target_feature(enable = "avx512f,avx512vnni")]
 #[inline]
 fn tile<const VECTORS: usize>(
